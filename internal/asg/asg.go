@@ -1,0 +1,133 @@
+// Package asg is the recycle's view of Auto Scaling and EC2: one instance and the group it belongs to. It reads them
+// into plain values, decides on those values in pure functions, and makes the few calls that change something. It knows
+// nothing of Kubernetes; whether a replacement's Node is Ready is asked elsewhere.
+package asg
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/eks-recycle/eks-recycle/internal/poll"
+)
+
+// GroupReader is what is read of Auto Scaling.
+type GroupReader interface {
+	DescribeAutoScalingGroups(context.Context, *autoscaling.DescribeAutoScalingGroupsInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingGroupsOutput, error)
+	DescribeScalingActivities(context.Context, *autoscaling.DescribeScalingActivitiesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeScalingActivitiesOutput, error)
+	DescribeInstanceRefreshes(context.Context, *autoscaling.DescribeInstanceRefreshesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeInstanceRefreshesOutput, error)
+}
+
+// GroupWriter is what is changed in Auto Scaling.
+type GroupWriter interface {
+	EnterStandby(context.Context, *autoscaling.EnterStandbyInput, ...func(*autoscaling.Options)) (*autoscaling.EnterStandbyOutput, error)
+	ExitStandby(context.Context, *autoscaling.ExitStandbyInput, ...func(*autoscaling.Options)) (*autoscaling.ExitStandbyOutput, error)
+	DetachInstances(context.Context, *autoscaling.DetachInstancesInput, ...func(*autoscaling.Options)) (*autoscaling.DetachInstancesOutput, error)
+	UpdateAutoScalingGroup(context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error)
+}
+
+// InstanceAPI is what is read and changed in EC2.
+type InstanceAPI interface {
+	DescribeInstances(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error)
+	CreateTags(context.Context, *ec2.CreateTagsInput, ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error)
+	DeleteTags(context.Context, *ec2.DeleteTagsInput, ...func(*ec2.Options)) (*ec2.DeleteTagsOutput, error)
+	StopInstances(context.Context, *ec2.StopInstancesInput, ...func(*ec2.Options)) (*ec2.StopInstancesOutput, error)
+	TerminateInstances(context.Context, *ec2.TerminateInstancesInput, ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
+}
+
+// Client reads and changes one account and region.
+type Client struct {
+	Reader    GroupReader
+	Writer    GroupWriter
+	Instances InstanceAPI
+	Wait      poll.Loop
+	Log       *slog.Logger
+}
+
+// Lifecycle states of a group's member that the steps tell apart
+// (https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html). Every other value, also one
+// not known yet, is treated as "not in service and not ours to act on".
+const (
+	InService       = "InService"
+	EnteringStandby = "EnteringStandby"
+	Standby         = "Standby"
+	Detaching       = "Detaching"
+	Pending         = "Pending"
+)
+
+// Tags on an instance that is being taken out of its group. They outlive the Node and the claim, so a later run finds
+// out from them how far the recycle came.
+const (
+	TagRetiredAt   = "eks-recycle.io/retired-at"
+	TagWorkflow    = "eks-recycle.io/workflow"
+	TagGroup       = "eks-recycle.io/asg"
+	TagReplacement = "eks-recycle.io/replacement"
+)
+
+// Instance is an EC2 instance.
+type Instance struct {
+	ID, State, Type, Zone     string
+	PrivateDNSName            string
+	LaunchTime                time.Time
+	Spot, RootOnInstanceStore bool
+	Tags                      map[string]string
+}
+
+// Retiring reports that a retire step has marked the instance; it may or may not have left its group since.
+func (i Instance) Retiring() bool { return i.Tags[TagRetiredAt] != "" }
+
+// Gone reports that the instance is terminated or about to be.
+func (i Instance) Gone() bool { return i.State == "terminated" || i.State == "shutting-down" }
+
+// Member is an instance as its group lists it. Weight is its share of the desired capacity, 1 in most groups.
+type Member struct {
+	ID, Lifecycle, Health string
+	Weight                int32
+}
+
+// Group is an Auto Scaling group. Weighted says that capacity is counted in units other than instances.
+type Group struct {
+	Name              string
+	Min, Max, Desired int32
+	Members           []Member
+	Suspended         []string
+	Tags              map[string]string
+	Weighted          bool
+}
+
+// Member returns the group's entry for an instance.
+func (g Group) Member(id string) (Member, bool) {
+	for _, m := range g.Members {
+		if m.ID == id {
+			return m, true
+		}
+	}
+	return Member{}, false
+}
+
+// MemberIDs lists the ids of all members.
+func (g Group) MemberIDs() []string {
+	ids := make([]string, 0, len(g.Members))
+	for _, m := range g.Members {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// Target is the instance to recycle with its group; Group is nil for an instance that belongs to none.
+type Target struct {
+	Instance Instance
+	Group    *Group
+}
+
+// Lifecycle returns the target's lifecycle state, or "" when it belongs to no group.
+func (t Target) Lifecycle() string {
+	if t.Group == nil {
+		return ""
+	}
+	m, _ := t.Group.Member(t.Instance.ID)
+	return m.Lifecycle
+}

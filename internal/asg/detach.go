@@ -1,0 +1,156 @@
+package asg
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/eks-recycle/eks-recycle/internal/awserr"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+)
+
+// Retirement is what is written on an instance before it leaves its group.
+type Retirement struct {
+	At                           time.Time
+	Workflow, Group, Replacement string
+}
+
+// MarkRetiring tags the instance. It is done before the detach: from then on a later run knows how to go on, and what
+// may be cleaned up one day.
+func (c *Client) MarkRetiring(ctx context.Context, id string, r Retirement) error {
+	_, err := c.Instances.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
+		{Key: aws.String(TagRetiredAt), Value: aws.String(r.At.UTC().Format(time.RFC3339))},
+		{Key: aws.String(TagWorkflow), Value: aws.String(r.Workflow)},
+		{Key: aws.String(TagGroup), Value: aws.String(r.Group)},
+		{Key: aws.String(TagReplacement), Value: aws.String(r.Replacement)},
+	}})
+	if err != nil {
+		return fmt.Errorf("tagging instance %q: %w", id, err)
+	}
+	return nil
+}
+
+// UnmarkRetiring takes the tags of MarkRetiring away.
+func (c *Client) UnmarkRetiring(ctx context.Context, id string) error {
+	_, err := c.Instances.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
+		{Key: aws.String(TagRetiredAt)}, {Key: aws.String(TagWorkflow)}, {Key: aws.String(TagGroup)}, {Key: aws.String(TagReplacement)},
+	}})
+	if err != nil {
+		return fmt.Errorf("removing tags of instance %q: %w", id, err)
+	}
+	return nil
+}
+
+// Detach takes a target that stands (or that a former run brought back into service to detach it) out of its group, and
+// returns the group as it is when the target is gone from it.
+//
+// From Standby the desired capacity must not be decremented: it already counts the replacement. Where AWS refuses a
+// detach from Standby ("is not in InService"), the target goes back into service first, which raises the desired capacity
+// by one; the detach then takes that one away again. Either way in-service and desired capacity stay equal, so the group
+// has no reason to touch another instance.
+func (c *Client) Detach(ctx context.Context, group, id string) (Group, error) {
+	var g Group
+	asked, refused := false, false
+	err := c.Wait.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
+		if g, err = c.Group(ctx, group); err != nil {
+			return false, "", err
+		}
+		m, member := g.Member(id)
+		if !member {
+			return true, "", nil
+		}
+		status = fmt.Sprintf("instance %s is %s in Auto Scaling group %s", id, m.Lifecycle, group)
+		switch {
+		case m.Lifecycle == Standby && !asked:
+			c.Log.InfoContext(ctx, "detaching instance", "instance", id, "asg", group)
+			asked = true
+			err = c.detach(ctx, group, id, false)
+			if refused = awserr.IsWrongState(err); refused {
+				return false, "looking again: " + err.Error(), nil
+			}
+			return false, status, c.retriable(err, &asked)
+		case m.Lifecycle == Standby && refused:
+			c.Log.WarnContext(ctx, "detach from standby refused: bringing instance back into service to detach it from there", "instance", id, "asg", group)
+			return false, status, c.exitStandby(ctx, g, id)
+		case m.Lifecycle == InService:
+			err = c.detach(ctx, group, id, true)
+			if awserr.IsWrongState(err) {
+				return false, "looking again: " + err.Error(), nil
+			}
+			return false, status, err
+		case m.Lifecycle == Standby, m.Lifecycle == Detaching, m.Lifecycle == EnteringStandby, strings.HasPrefix(m.Lifecycle, Pending):
+			return false, status, nil
+		default:
+			return false, "", fmt.Errorf("detaching instance %q: Auto Scaling group %q moved it to lifecycle state %q", id, group, m.Lifecycle)
+		}
+	})
+	return g, err
+}
+
+// retriable lets the next observation ask again after an error that goes away by itself.
+func (c *Client) retriable(err error, asked *bool) error {
+	if err != nil {
+		*asked = false
+	}
+	return err
+}
+
+func (c *Client) detach(ctx context.Context, group, id string, decrement bool) error {
+	_, err := c.Writer.DetachInstances(ctx, &autoscaling.DetachInstancesInput{
+		AutoScalingGroupName: aws.String(group), InstanceIds: []string{id}, ShouldDecrementDesiredCapacity: aws.Bool(decrement),
+	})
+	if err != nil {
+		return fmt.Errorf("detaching instance %q from Auto Scaling group %q: %w", id, group, err)
+	}
+	return nil
+}
+
+// exitStandby tolerates a target that has left Standby meanwhile.
+func (c *Client) exitStandby(ctx context.Context, g Group, id string) error {
+	_, err := c.Writer.ExitStandby(ctx, &autoscaling.ExitStandbyInput{AutoScalingGroupName: aws.String(g.Name), InstanceIds: []string{id}})
+	switch {
+	case err == nil, awserr.IsWrongState(err):
+		return nil
+	case g.Desired >= g.Max:
+		return hint.Wrap(fmt.Errorf("bringing instance %q of Auto Scaling group %q back into service: %w", id, g.Name, err),
+			fmt.Sprintf("the group is at its maximum size %d; raise it by one and run this again", g.Max))
+	default:
+		return fmt.Errorf("bringing instance %q of Auto Scaling group %q back into service: %w", id, g.Name, err)
+	}
+}
+
+// ShutDown stops or terminates an instance that belongs to no group and waits until that is done.
+func (c *Client) ShutDown(ctx context.Context, id string, action Action) error {
+	return c.Wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		i, err := c.Instance(ctx, id)
+		if err != nil {
+			return false, "", err
+		}
+		switch {
+		case i.State == "terminated", i.State == "stopped" && action == Stop:
+			return true, "", nil
+		case i.Gone(), i.State == "stopping" && action == Stop:
+		case action == Terminate:
+			c.Log.InfoContext(ctx, "terminating instance", "instance", id)
+			if _, err := c.Instances.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}}); err != nil {
+				return false, "", fmt.Errorf("terminating instance %q: %w", id, err)
+			}
+		default:
+			c.Log.InfoContext(ctx, "stopping instance", "instance", id)
+			_, err := c.Instances.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{id}})
+			if awserr.IsStopUnsupported(err) {
+				err = hint.Wrap(err, "submit again with action=terminate")
+			}
+			if err != nil {
+				return false, "", fmt.Errorf("stopping instance %q: %w", id, err)
+			}
+		}
+		return false, fmt.Sprintf("instance %s is %s", id, i.State), nil
+	})
+}

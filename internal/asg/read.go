@@ -1,0 +1,164 @@
+package asg
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/eks-recycle/eks-recycle/internal/awserr"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+)
+
+var instanceID = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
+
+// CheckInstanceID refuses strings that cannot be an EC2 instance id.
+func CheckInstanceID(id string) error {
+	if instanceID.MatchString(id) {
+		return nil
+	}
+	return hint.Errorf(`an instance id looks like "i-0123456789abcdef0"; to name a Node use --node`, "instance id %q is malformed", id)
+}
+
+// groupTag is set by Auto Scaling on each member and taken away when the member leaves.
+const groupTag = "aws:autoscaling:groupName"
+
+// Lookup reads an instance and the group it is a member of: two calls.
+func (c *Client) Lookup(ctx context.Context, id string) (Target, error) {
+	if err := CheckInstanceID(id); err != nil {
+		return Target{}, err
+	}
+	instance, err := c.Instance(ctx, id)
+	if err != nil {
+		return Target{}, err
+	}
+	target := Target{Instance: instance}
+	name := instance.Tags[groupTag]
+	if name == "" {
+		name = instance.Tags[TagGroup] // ours, on an instance that a retire step is taking out
+	}
+	if name == "" {
+		return target, nil
+	}
+	group, err := c.Group(ctx, name)
+	if err != nil {
+		return Target{}, err
+	}
+	if _, member := group.Member(id); member {
+		target.Group = &group
+	}
+	return target, nil
+}
+
+// Instance describes one instance.
+func (c *Client) Instance(ctx context.Context, id string) (Instance, error) {
+	out, err := c.Instances.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	if awserr.IsInstanceNotFound(err) || awserr.IsInstanceMalformed(err) || (err == nil && (len(out.Reservations) == 0 || len(out.Reservations[0].Instances) == 0)) {
+		return Instance{}, hint.Errorf("check the id, the region (--region, AWS_REGION) and the account of the credentials",
+			"instance %q is unknown to EC2 in this region and account", id)
+	}
+	if err != nil {
+		return Instance{}, fmt.Errorf("describing instance %q: %w", id, err)
+	}
+	return fromEC2(out.Reservations[0].Instances[0]), nil
+}
+
+func fromEC2(in ec2types.Instance) Instance {
+	i := Instance{
+		ID:                  aws.ToString(in.InstanceId),
+		Type:                string(in.InstanceType),
+		PrivateDNSName:      aws.ToString(in.PrivateDnsName),
+		LaunchTime:          aws.ToTime(in.LaunchTime),
+		Spot:                in.InstanceLifecycle == ec2types.InstanceLifecycleTypeSpot,
+		RootOnInstanceStore: in.RootDeviceType == ec2types.DeviceTypeInstanceStore,
+		Tags:                map[string]string{},
+	}
+	if in.State != nil {
+		i.State = string(in.State.Name)
+	}
+	if in.Placement != nil {
+		i.Zone = aws.ToString(in.Placement.AvailabilityZone)
+	}
+	for _, tag := range in.Tags {
+		i.Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+	}
+	return i
+}
+
+// Group describes one group with all its members.
+func (c *Client) Group(ctx context.Context, name string) (Group, error) {
+	out, err := c.Reader.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
+	if err != nil {
+		return Group{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, err)
+	}
+	if len(out.AutoScalingGroups) == 0 {
+		return Group{}, fmt.Errorf("describing Auto Scaling group %q: it does not exist", name)
+	}
+	return fromAutoScaling(out.AutoScalingGroups[0]), nil
+}
+
+func fromAutoScaling(in astypes.AutoScalingGroup) Group {
+	g := Group{
+		Name:    aws.ToString(in.AutoScalingGroupName),
+		Min:     aws.ToInt32(in.MinSize),
+		Max:     aws.ToInt32(in.MaxSize),
+		Desired: aws.ToInt32(in.DesiredCapacity),
+		Tags:    map[string]string{},
+	}
+	for _, i := range in.Instances {
+		m := Member{ID: aws.ToString(i.InstanceId), Lifecycle: string(i.LifecycleState), Health: aws.ToString(i.HealthStatus), Weight: 1}
+		if weight, err := strconv.ParseInt(aws.ToString(i.WeightedCapacity), 10, 32); err == nil {
+			m.Weight, g.Weighted = int32(weight), true
+		}
+		g.Members = append(g.Members, m)
+	}
+	for _, p := range in.SuspendedProcesses {
+		g.Suspended = append(g.Suspended, aws.ToString(p.ProcessName))
+	}
+	for _, tag := range in.Tags {
+		g.Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+	}
+	return g
+}
+
+// RefreshInProgress returns the id of an instance refresh of the group that has not ended, or "".
+func (c *Client) RefreshInProgress(ctx context.Context, group string) (string, error) {
+	out, err := c.Reader.DescribeInstanceRefreshes(ctx, &autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String(group), MaxRecords: aws.Int32(1)})
+	if err != nil {
+		return "", fmt.Errorf("describing instance refreshes of Auto Scaling group %q: %w", group, err)
+	}
+	for _, r := range out.InstanceRefreshes { // newest first
+		switch r.Status {
+		case astypes.InstanceRefreshStatusSuccessful, astypes.InstanceRefreshStatusFailed, astypes.InstanceRefreshStatusCancelled,
+			astypes.InstanceRefreshStatusRollbackFailed, astypes.InstanceRefreshStatusRollbackSuccessful:
+		default:
+			return aws.ToString(r.InstanceRefreshId), nil
+		}
+	}
+	return "", nil
+}
+
+// FailedLaunch returns why the group's newest launch failed, or "" if it did not fail.
+func (c *Client) FailedLaunch(ctx context.Context, group string) (string, error) {
+	out, err := c.Reader.DescribeScalingActivities(ctx, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: aws.String(group), MaxRecords: aws.Int32(20)})
+	if err != nil {
+		return "", fmt.Errorf("describing scaling activities of Auto Scaling group %q: %w", group, err)
+	}
+	for _, a := range out.Activities { // newest first
+		if !strings.HasPrefix(aws.ToString(a.Description), "Launching a new EC2 instance") {
+			continue
+		}
+		if a.StatusCode == astypes.ScalingActivityStatusCodeFailed || a.StatusCode == astypes.ScalingActivityStatusCodeCancelled {
+			return aws.ToString(a.StatusMessage), nil
+		}
+		return "", nil
+	}
+	return "", nil
+}

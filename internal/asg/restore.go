@@ -1,0 +1,108 @@
+package asg
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+)
+
+// Return is how a target gets from Standby back into service without the group letting another instance go.
+type Return struct {
+	LowerFirst  bool // lower the desired capacity by the target's weight, then ExitStandby raises it again
+	LowerAfter  bool // the same, but the group is at its minimum: only once the target is in service
+	SurplusNote string
+}
+
+// PlanReturn decides how to bring the target back. ExitStandby raises the desired capacity by the target's weight. That
+// is right when the group is whole without the target; while it is short of it, the desired capacity has to be lowered by
+// as much, or the group would launch one instance more once it can. It is never lowered while members are booting: the
+// group could then let one of the others go.
+func PlanReturn(g Group, id string, baseline []string) Return {
+	h := handover(g, id, baseline)
+	target, _ := g.Member(id)
+	if active(g, id) >= g.Desired || h.Booting > 0 || (g.Weighted && len(h.Candidates) > 0) {
+		return Return{SurplusNote: fmt.Sprintf("Auto Scaling group %q now has desired capacity %d, one instance more than it needs: a replacement had been launched, and lowering it would let some instance go",
+			g.Name, g.Desired+target.Weight)}
+	}
+	if g.Desired-target.Weight >= g.Min {
+		return Return{LowerFirst: true}
+	}
+	return Return{LowerAfter: true}
+}
+
+// active is the capacity of all members but the target that are in service or on their way there.
+func active(g Group, id string) int32 {
+	var sum int32
+	for _, m := range g.Members {
+		if m.ID != id && (m.Lifecycle == InService || strings.HasPrefix(m.Lifecycle, Pending)) {
+			sum += m.Weight
+		}
+	}
+	return sum
+}
+
+// Replaced reports whether a newer member than the baseline is in service, and whether one is on its way.
+func (c *Client) Replaced(ctx context.Context, group, id string, baseline []string) (replaced, booting bool, err error) {
+	g, err := c.Group(ctx, group)
+	if err != nil {
+		return false, false, err
+	}
+	h := handover(g, id, baseline)
+	return len(h.Candidates) > 0, h.Booting > 0, nil
+}
+
+// BringBack returns the target to service and says what remains different from before, or "".
+func (c *Client) BringBack(ctx context.Context, group, id string, baseline []string) (note string, err error) {
+	var plan Return
+	lowered, exited := false, false
+	err = c.Wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		g, err := c.Group(ctx, group)
+		if err != nil {
+			return false, "", err
+		}
+		m, member := g.Member(id)
+		if !member {
+			return false, "", fmt.Errorf("bringing instance %q back into service: it is no longer a member of Auto Scaling group %q", id, group)
+		}
+		status := fmt.Sprintf("instance %s is %s in Auto Scaling group %s", id, m.Lifecycle, group)
+		switch {
+		case m.Lifecycle == InService:
+			if exited && plan.LowerAfter && active(g, id)+m.Weight < g.Desired {
+				return true, "", c.setDesired(ctx, group, g.Desired-m.Weight)
+			}
+			return true, "", nil
+		case m.Lifecycle != Standby || exited:
+			return false, status, nil
+		}
+		if !lowered {
+			plan = PlanReturn(g, id, baseline)
+		}
+		if plan.LowerFirst && !lowered {
+			if err := c.setDesired(ctx, group, g.Desired-m.Weight); err != nil {
+				return false, "", err
+			}
+			lowered = true
+		}
+		c.Log.InfoContext(ctx, "bringing instance back into service", "instance", id, "asg", group)
+		if err := c.exitStandby(ctx, g, id); err != nil {
+			return false, "", err
+		}
+		exited = true
+		return false, status, nil
+	})
+	return plan.SurplusNote, err
+}
+
+func (c *Client) setDesired(ctx context.Context, group string, desired int32) error {
+	c.Log.InfoContext(ctx, "setting desired capacity", "asg", group, "desired", desired)
+	_, err := c.Writer.UpdateAutoScalingGroup(ctx, &autoscaling.UpdateAutoScalingGroupInput{
+		AutoScalingGroupName: aws.String(group), DesiredCapacity: aws.Int32(desired),
+	})
+	if err != nil {
+		return fmt.Errorf("setting the desired capacity of Auto Scaling group %q to %d: %w", group, desired, err)
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package asg
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/eks-recycle/eks-recycle/internal/awserr"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+)
+
+// Handover is how far a group is with replacing the target.
+type Handover struct {
+	Group      Group
+	Lifecycle  string   // of the target
+	Candidates []Member // InService members that joined after the baseline, in stable order
+	Booting    int      // members that joined after the baseline and are not InService yet
+}
+
+// Stands reports that the target is on standby.
+func (h Handover) Stands() bool { return h.Lifecycle == Standby }
+
+// Describe says in one line what the hand-over waits for. failure is the newest failed launch, or "".
+func (h Handover) Describe(id, failure string) string {
+	parts := []string{fmt.Sprintf("instance %s is %s", id, h.Lifecycle)}
+	switch {
+	case failure != "":
+		parts = append(parts, "the newest launch failed: "+failure)
+	case len(h.Candidates) > 0:
+	case h.Booting > 0:
+		parts = append(parts, fmt.Sprintf("%d replacement(s) booting", h.Booting))
+	default:
+		parts = append(parts, "no replacement launched yet")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Advance puts the target on standby if it is still in service, and reports how far the group is. The desired capacity
+// is not decremented, so that the group launches a replacement; EnterStandby returns long before that is there
+// (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_EnterStandby.html).
+func (c *Client) Advance(ctx context.Context, group, id string, baseline []string) (Handover, error) {
+	g, err := c.Group(ctx, group)
+	if err != nil {
+		return Handover{}, err
+	}
+	h := handover(g, id, baseline)
+	switch h.Lifecycle {
+	case EnteringStandby, Standby:
+		return h, nil
+	case InService:
+		c.Log.InfoContext(ctx, "putting instance on standby", "instance", id, "asg", group)
+		_, err := c.Writer.EnterStandby(ctx, &autoscaling.EnterStandbyInput{
+			AutoScalingGroupName: aws.String(group), InstanceIds: []string{id}, ShouldDecrementDesiredCapacity: aws.Bool(false),
+		})
+		if err != nil && !awserr.IsWrongState(err) { // wrong state: it took effect before, or something else acts on it; look again
+			return h, fmt.Errorf("putting instance %q of Auto Scaling group %q on standby: %w", id, group, err)
+		}
+		return h, nil
+	case "":
+		return h, fmt.Errorf("instance %q left Auto Scaling group %q meanwhile", id, group)
+	default:
+		return h, fmt.Errorf("instance %q of Auto Scaling group %q changed to lifecycle state %q meanwhile", id, group, h.Lifecycle)
+	}
+}
+
+func handover(g Group, id string, baseline []string) Handover {
+	target, _ := g.Member(id)
+	h := Handover{Group: g, Lifecycle: target.Lifecycle}
+	for _, m := range g.Members {
+		switch {
+		case m.ID == id || slices.Contains(baseline, m.ID):
+		case m.Lifecycle == InService:
+			h.Candidates = append(h.Candidates, m)
+		case strings.HasPrefix(m.Lifecycle, Pending):
+			h.Booting++
+		}
+	}
+	sort.Slice(h.Candidates, func(i, j int) bool { return h.Candidates[i].ID < h.Candidates[j].ID })
+	return h
+}
+
+// Baseline lists the members that cannot be the target's replacement because they were there before it went on standby.
+// For a target in service these are all members. For one that someone else has put on standby, the group's activities
+// tell when that was.
+func (c *Client) Baseline(ctx context.Context, t Target) ([]string, error) {
+	if t.Lifecycle() == InService {
+		return t.Group.MemberIDs(), nil
+	}
+	since, err := c.standbySince(ctx, t.Group.Name, t.Instance.ID)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.Instances.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: t.Group.MemberIDs()})
+	if err != nil {
+		return nil, fmt.Errorf("describing the members of Auto Scaling group %q: %w", t.Group.Name, err)
+	}
+	baseline := []string{t.Instance.ID}
+	for _, r := range out.Reservations {
+		for _, i := range r.Instances {
+			if aws.ToTime(i.LaunchTime).Before(since) {
+				baseline = append(baseline, aws.ToString(i.InstanceId))
+			}
+		}
+	}
+	return baseline, nil
+}
+
+// standbySince reads from the activities, newest first, when an instance was put on standby. Auto Scaling keeps them for
+// six weeks and names the instance in the description only.
+func (c *Client) standbySince(ctx context.Context, group, id string) (time.Time, error) {
+	pages := autoscaling.NewDescribeScalingActivitiesPaginator(c.Reader, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: aws.String(group)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("describing scaling activities of Auto Scaling group %q: %w", group, err)
+		}
+		for _, a := range page.Activities {
+			if d := aws.ToString(a.Description); strings.Contains(d, "to Standby") && strings.Contains(d, id) {
+				return aws.ToTime(a.StartTime), nil
+			}
+		}
+	}
+	return time.Time{}, hint.Errorf("bring it back first: step restore --instance-id "+id+", then submit again",
+		"instance %q of Auto Scaling group %q is on standby, but the group no longer says since when: its replacement cannot be told", id, group)
+}

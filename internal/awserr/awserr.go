@@ -1,0 +1,91 @@
+// Package awserr names the AWS errors that the steps react to. It is the only place that knows AWS error codes and
+// message texts; callers ask predicates. Auto Scaling answers most refusals with the one code ValidationError, so some
+// predicates have to look at the message.
+package awserr
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// Code returns the AWS error code in err's chain, or "".
+func Code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+func validation(err error, texts ...string) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) || api.ErrorCode() != "ValidationError" {
+		return false
+	}
+	for _, text := range texts {
+		if strings.Contains(api.ErrorMessage(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsInstanceNotFound reports that EC2 does not know the instance id.
+func IsInstanceNotFound(err error) bool { return Code(err) == "InvalidInstanceID.NotFound" }
+
+// IsInstanceMalformed reports that EC2 does not take the string for an instance id.
+func IsInstanceMalformed(err error) bool { return Code(err) == "InvalidInstanceID.Malformed" }
+
+// IsWrongState reports that Auto Scaling refused a call because of the instance's lifecycle state or because it has left
+// its group meanwhile. It is also what a call gets that is repeated after it took effect: look at the instance again.
+func IsWrongState(err error) bool {
+	return validation(err, "is not in InService", "is not in Standby", "is not part of Auto Scaling group", "No managed instance found")
+}
+
+// IsStopUnsupported reports that the instance can only be terminated (instance-store root, one-time spot request).
+func IsStopUnsupported(err error) bool { return Code(err) == "UnsupportedOperation" }
+
+// IsDenied reports missing IAM permission.
+func IsDenied(err error) bool {
+	switch Code(err) {
+	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
+		return true
+	}
+	return false
+}
+
+// IsClusterNotFound reports that EKS does not know the cluster in this account and region.
+func IsClusterNotFound(err error) bool { return Code(err) == "ResourceNotFoundException" }
+
+// IsTransient reports errors that go away by themselves: throttling, 5xx, network errors, and the two that Auto Scaling
+// gives while it is busy with the group, which aws-sdk-go-v2 does not retry
+// (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_EnterStandby.html, section Errors).
+func IsTransient(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	switch Code(err) {
+	case "ScalingActivityInProgress", "ResourceContention", "RequestLimitExceeded", "IncorrectInstanceState":
+		return true
+	}
+	if _, throttled := retry.DefaultThrottleErrorCodes[Code(err)]; throttled {
+		return true
+	}
+	var response *smithyhttp.ResponseError
+	if errors.As(err, &response) && response.HTTPStatusCode() >= 500 {
+		return true
+	}
+	var lookup *net.DNSError
+	if errors.As(err, &lookup) && lookup.IsNotFound {
+		return false // a region or endpoint that does not exist
+	}
+	var send *smithyhttp.RequestSendError
+	var network net.Error
+	return errors.As(err, &send) || (errors.As(err, &network) && network.Timeout())
+}

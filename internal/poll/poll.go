@@ -1,0 +1,98 @@
+// Package poll holds the only wait loop of the program. A condition observes (and may act), and says whether it is done
+// and, for people, what it is waiting for. The loop ends when the condition is done, fails for good, or the context ends;
+// it does not know what a window, a signal or a lost claim is: those are causes of the context's end.
+package poll
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// jitter spreads the polls of recycles that started together: an account's Auto Scaling calls share one throttle bucket.
+const jitter = 0.3
+
+// maxBackoff caps the pause after transient errors.
+const maxBackoff = time.Minute
+
+// Condition reports whether the wait is over, and in one line what it still waits for.
+type Condition func(ctx context.Context) (done bool, status string, err error)
+
+// Loop is how to wait. Interval is the pause between two observations; each is lengthened by a random share.
+// Errors for which Transient is true are waited out with a doubling pause instead of ending the wait.
+type Loop struct {
+	Interval  time.Duration
+	Transient func(error) bool
+	Log       *slog.Logger
+}
+
+// NotDoneError is returned when the context ends before the condition is done. Status is the last thing waited for,
+// Unwrap gives the context's cause.
+type NotDoneError struct {
+	Status string
+	Cause  error
+}
+
+func (e *NotDoneError) Error() string {
+	if e.Status == "" {
+		return fmt.Sprintf("not done yet: %v", e.Cause)
+	}
+	return fmt.Sprintf("not done yet: %s: %v", e.Status, e.Cause)
+}
+
+func (e *NotDoneError) Unwrap() error { return e.Cause }
+
+// Until runs the condition at once and then at every interval until it is done. A status is logged when it changes.
+func (l Loop) Until(ctx context.Context, condition Condition) error {
+	last := ""
+	pause := l.Interval
+	for {
+		done, status, err := condition(ctx)
+		switch {
+		case ctx.Err() != nil && (err != nil || !done):
+			return NotDone(ctx, orElse(status, last))
+		case err != nil && l.Transient != nil && l.Transient(err):
+			status = "retrying: " + err.Error()
+			pause = min(pause*2, max(maxBackoff, l.Interval))
+		case err != nil:
+			return err
+		case done:
+			return nil
+		default:
+			pause = l.Interval
+		}
+		if status != last && status != "" {
+			l.Log.InfoContext(ctx, "waiting", "for", status)
+			last = status
+		}
+		if !sleep(ctx, wait.Jitter(pause, jitter)) {
+			return NotDone(ctx, last)
+		}
+	}
+}
+
+// NotDone is the error of a wait that the end of ctx interrupted.
+func NotDone(ctx context.Context, status string) error {
+	return &NotDoneError{Status: status, Cause: context.Cause(ctx)}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func orElse(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
