@@ -1,0 +1,97 @@
+package components
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// fixesVersion is part of the cache key: raise it when mend or argoManifests change.
+const fixesVersion = 1
+
+// prepare lays out the folder that a module is built in.
+func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work string, out Built) error {
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return fmt.Errorf("creating the work folder: %w", err)
+	}
+	for _, name := range inputs() {
+		if err := copyFile(filepath.Join(b.Source, m.name, name), filepath.Join(work, name)); err != nil {
+			return err
+		}
+	}
+	if !m.vendored {
+		return nil
+	}
+	b.Progress("downloading the " + m.name + " modules")
+	// go mod vendor complains of Argo's missing user interface and yet writes everything else; what is really
+	// missing shows when the build does not find it.
+	if output, err := gc.run(ctx, work, "mod", "vendor", "-e"); err != nil {
+		return fmt.Errorf("vendoring: %w\n%s", err, output)
+	}
+	if err := mend(filepath.Join(work, "vendor", filepath.FromSlash(argoModule))); err != nil {
+		return fmt.Errorf("mending the vendored Argo Workflows: %w", err)
+	}
+	return b.copyArgoManifests(ctx, gc, work, out.ArgoManifests)
+}
+
+// mend adds what Argo's module zip lacks: module zips carry neither symbolic links nor the built user interface.
+func mend(argo string) error {
+	link := filepath.Join(argo, "workflow", "executor", "osspecific", "signal_linux.go")
+	if err := os.Symlink("signal_darwin.go", link); err != nil {
+		return err
+	}
+	page := filepath.Join(argo, "ui", "dist", "app", "index.html")
+	if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(page, []byte("<!doctype html><title>built without the user interface</title>\n"), 0o644)
+}
+
+// copyArgoManifests keeps the manifests of Argo Workflows beside the programs: vendor folders hold Go packages only.
+func (b Builder) copyArgoManifests(ctx context.Context, gc toolchain, work, to string) error {
+	from, err := gc.run(ctx, work, "list", "-mod=mod", "-m", "-f", "{{.Dir}}", argoModule)
+	if err != nil {
+		return fmt.Errorf("finding Argo's manifests: %w\n%s", err, from)
+	}
+	if err := os.RemoveAll(to); err != nil {
+		return fmt.Errorf("removing the old manifests: %w", err)
+	}
+	for _, part := range []string{
+		"base/crds/minimal", "base/workflow-controller", "cluster-install-no-crds/workflow-controller-rbac",
+	} {
+		target := filepath.Join(to, filepath.FromSlash(part))
+		if err := copyFiles(filepath.Join(from, "manifests", filepath.FromSlash(part)), target); err != nil {
+			return fmt.Errorf("copying Argo's manifests: %w", err)
+		}
+	}
+	return nil
+}
+
+func copyFiles(from, to string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyFile makes a writable copy; files of the module cache are read-only.
+func copyFile(from, to string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("copying %q: %w", from, err)
+	}
+	return os.WriteFile(to, content, 0o644)
+}
