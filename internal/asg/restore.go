@@ -23,9 +23,13 @@ type Return struct {
 func PlanReturn(g Group, id string, baseline []string) Return {
 	h := handover(g, id, baseline)
 	target, _ := g.Member(id)
-	if active(g, id) >= g.Desired || h.Booting > 0 || (g.Weighted && len(h.Candidates) > 0) {
-		return Return{SurplusNote: fmt.Sprintf("Auto Scaling group %q now has desired capacity %d, one instance more than it needs: a replacement had been launched, and lowering it would let some instance go",
+	newer := len(h.Candidates) > 0 || h.Booting > 0
+	switch {
+	case newer && (g.Weighted || h.Booting > 0 || active(g, id) >= g.Desired):
+		return Return{SurplusNote: fmt.Sprintf("Auto Scaling group %q now has desired capacity %d, one instance more than before: its replacement was launched already, and lowering the capacity would let some instance go",
 			g.Name, g.Desired+target.Weight)}
+	case active(g, id) >= g.Desired: // lowered already, by a run that ended before ExitStandby
+		return Return{}
 	}
 	if g.Desired-target.Weight >= g.Min {
 		return Return{LowerFirst: true}

@@ -1,0 +1,137 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
+	"k8s.io/client-go/util/retry"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+)
+
+// Apply changes a Node by marks and returns it as the API server has it afterwards. Nothing is sent when the marks change
+// nothing. The patch carries UID and resourceVersion: it never lands on a Node of the same name that came later, and when
+// somebody else changed the Node in between, it is read and marked anew.
+// The verb patch suffices for it; an update would need update as well.
+func (c *Client) Apply(ctx context.Context, n *corev1.Node, marks ...Mark) (*corev1.Node, error) {
+	current := n
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		patch, changes, err := diff(current, marks)
+		if err != nil || !changes {
+			return err
+		}
+		patched, err := c.Kube.CoreV1().Nodes().Patch(ctx, n.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "eks-recycle"})
+		if apierrors.IsConflict(err) {
+			fresh, getErr := c.Kube.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+			if getErr != nil {
+				return getErr
+			}
+			if fresh.UID != n.UID {
+				return fmt.Errorf("a new Node has taken the name meanwhile")
+			}
+			current = fresh
+			return err
+		}
+		if err == nil {
+			current = patched
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("marking node %q: %w", n.Name, err)
+	}
+	return current, nil
+}
+
+// Changes reports whether the marks would change the Node.
+func Changes(n *corev1.Node, marks ...Mark) bool {
+	_, changes, err := diff(n, marks)
+	return changes || err != nil
+}
+
+func diff(n *corev1.Node, marks []Mark) (patch []byte, changes bool, err error) {
+	marked := n.DeepCopy()
+	for _, mark := range marks {
+		mark(marked)
+	}
+	from, err := json.Marshal(n)
+	if err != nil {
+		return nil, false, err
+	}
+	to, err := json.Marshal(marked)
+	if err != nil {
+		return nil, false, err
+	}
+	patch, err = jsonpatch.CreateMergePatch(from, to)
+	if err != nil || string(patch) == "{}" {
+		return nil, false, err
+	}
+	var doc map[string]any
+	if err := json.Unmarshal(patch, &doc); err != nil {
+		return nil, false, err
+	}
+	meta, _ := doc["metadata"].(map[string]any)
+	if meta == nil {
+		meta = map[string]any{}
+	}
+	meta["uid"], meta["resourceVersion"] = string(n.UID), n.ResourceVersion
+	doc["metadata"] = meta
+	patch, err = json.Marshal(doc)
+	return patch, true, err
+}
+
+// AwaitReady watches one Node until it is Ready, the duration passes or the context ends.
+func (c *Client) AwaitReady(ctx context.Context, name string, atMost time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	selector := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+	nodes := c.Kube.CoreV1().Nodes()
+	lw := &cache.ListWatch{
+		ListFunc: func(opts metav1.ListOptions) (runtime.Object, error) {
+			opts.FieldSelector = selector
+			return nodes.List(ctx, opts)
+		},
+		WatchFunc: func(opts metav1.ListOptions) (watch.Interface, error) {
+			opts.FieldSelector = selector
+			return nodes.Watch(ctx, opts)
+		},
+	}
+	_, err := watchtools.UntilWithSync(ctx, lw, &corev1.Node{}, nil, func(event watch.Event) (bool, error) {
+		n, ok := event.Object.(*corev1.Node)
+		return ok && event.Type != watch.Deleted && Ready(n), nil
+	})
+	if err == nil {
+		return true, nil
+	}
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	return false, fmt.Errorf("watching node %q: %w", name, err)
+}
+
+// Event records on the Node what happened to it, for kubectl describe node. It is best effort: a recycle does not fail
+// for want of an Event.
+func (c *Client) Event(ctx context.Context, n *corev1.Node, reason, message string) {
+	now := metav1.Now()
+	event := &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{GenerateName: n.Name + ".", Namespace: metav1.NamespaceDefault},
+		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: types.UID(n.Name)}, // kubectl and the kubelet use the name as UID here
+		Reason:         reason, Message: message, Type: corev1.EventTypeNormal,
+		Source:         corev1.EventSource{Component: "eks-recycle"},
+		FirstTimestamp: now, LastTimestamp: now, Count: 1,
+	}
+	if _, err := c.Kube.CoreV1().Events(metav1.NamespaceDefault).Create(ctx, event, metav1.CreateOptions{}); err != nil {
+		c.Log.WarnContext(ctx, "recording event", "node", n.Name, "reason", reason, "err", err)
+	}
+}

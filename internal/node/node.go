@@ -1,0 +1,149 @@
+// Package node is the recycle's view of one worker Node: finding it by its instance, marking it, waiting until it is
+// Ready, deleting it. What a mark changes is decided by pure functions on a Node; the API server gets it as a patch
+// that is refused if the Node changed meanwhile. It knows nothing of AWS beyond the form of a providerID.
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/pager"
+
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+)
+
+// Client reads and changes the Nodes of one cluster.
+type Client struct {
+	Kube kubernetes.Interface
+	Log  *slog.Logger
+}
+
+// InstanceID returns the EC2 instance id in a providerID of the form aws:///<zone>/<instance-id>, or "". Other forms
+// that end in the id are taken too: only the last segment counts.
+func InstanceID(providerID string) string {
+	if !strings.HasPrefix(providerID, "aws://") {
+		return ""
+	}
+	id := providerID[strings.LastIndex(providerID, "/")+1:]
+	if !strings.HasPrefix(id, "i-") {
+		return ""
+	}
+	return id
+}
+
+// NamesOf lists the names that an instance's Node can have, most likely first: IP-based or instance-based, with the
+// domain of its VPC or bare (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/hostname-types.html).
+func NamesOf(id, privateDNSName, region string) []string {
+	names := []string{id}
+	if privateDNSName != "" {
+		names = append([]string{privateDNSName}, names...)
+	}
+	domain := region + ".compute.internal"
+	if region == "us-east-1" {
+		domain = "ec2.internal"
+	}
+	if resource := id + "." + domain; !slices.Contains(names, resource) && region != "" {
+		names = append(names, resource)
+	}
+	return names
+}
+
+// Get reads a Node by name.
+func (c *Client) Get(ctx context.Context, name string) (*corev1.Node, error) {
+	n, err := c.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, hint.Errorf("kubectl get nodes lists the names; is this the right cluster (--cluster, --context)?", "node %q does not exist in this cluster: %w", name, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading node %q: %w", name, err)
+	}
+	return n, nil
+}
+
+// Find returns the Node of an instance, or nil if the cluster has none. It tries the given names first; only if none of
+// them is the instance's Node it reads all Nodes, page by page: no selector reaches a providerID.
+func (c *Client) Find(ctx context.Context, id string, names []string) (*corev1.Node, error) {
+	n, err := c.findByName(ctx, id, names)
+	if n != nil || err != nil {
+		return n, err
+	}
+	var found *corev1.Node
+	err = pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
+		return c.Kube.CoreV1().Nodes().List(ctx, opts)
+	})).EachListItem(ctx, metav1.ListOptions{}, func(item runtime.Object) error {
+		if n, ok := item.(*corev1.Node); ok && InstanceID(n.Spec.ProviderID) == id {
+			found = n
+			return errFound
+		}
+		return nil
+	})
+	if err != nil && found == nil {
+		return nil, fmt.Errorf("listing nodes to find the one of instance %q: %w", id, err)
+	}
+	return found, nil
+}
+
+type foundError struct{}
+
+func (foundError) Error() string { return "found" }
+
+var errFound error = foundError{}
+
+func (c *Client) findByName(ctx context.Context, id string, names []string) (*corev1.Node, error) {
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		n, err := c.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return nil, fmt.Errorf("reading node %q: %w", name, err)
+		case InstanceID(n.Spec.ProviderID) == id:
+			return n, nil
+		}
+	}
+	return nil, nil //nolint:nilnil // no Node is an answer, not an error
+}
+
+// FindNamed is Find without the fallback to reading all Nodes.
+func (c *Client) FindNamed(ctx context.Context, id string, names []string) (*corev1.Node, error) {
+	return c.findByName(ctx, id, names)
+}
+
+// Delete deletes this very Node, not a later one of the same name. A Node that is gone is no error.
+func (c *Client) Delete(ctx context.Context, n *corev1.Node) error {
+	err := c.Kube.CoreV1().Nodes().Delete(ctx, n.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &n.UID}})
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return fmt.Errorf("deleting node %q: %w", n.Name, err)
+}
+
+// KarpenterPool returns the Karpenter NodePool that a Node belongs to, or "".
+func KarpenterPool(n *corev1.Node) string {
+	for _, label := range []string{"karpenter.sh/nodepool", "karpenter.sh/provisioner-name"} {
+		if pool := n.Labels[label]; pool != "" {
+			return pool
+		}
+	}
+	return ""
+}
+
+// Ready reports whether the kubelet of the Node says it is Ready.
+func Ready(n *corev1.Node) bool {
+	for _, condition := range n.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
