@@ -1,6 +1,6 @@
 module github.com/eks-recycle/eks-recycle
 
-go 1.25.7
+go 1.26.0
 
 require (
 	github.com/argoproj/argo-workflows/v3 v3.7.18 // indirect
@@ -57,7 +57,7 @@ require (
 	github.com/xrash/smetrics v0.0.0-20240521201337-686a1a2994c1 // indirect
 	go.yaml.in/yaml/v2 v2.4.2 // indirect
 	golang.org/x/net v0.56.0 // indirect
-	golang.org/x/oauth2 v0.36.0 // indirect
+	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sync v0.21.0 // indirect
 	golang.org/x/sys v0.46.0 // indirect
 	golang.org/x/term v0.44.0 // indirect

@@ -107,14 +107,21 @@ func OutOfBalancers(n *corev1.Node) {
 }
 
 // Replaces marks the Node of a replacement: protected from cluster-autoscaler until the recycle is over, and taken, so
-// that two recycles of one group do not count the same newcomer twice.
+// that two recycles of one group do not count the same newcomer twice. A Node that another recycle took stays as it is:
+// ask ReplacementFor afterwards.
 func Replaces(id string) Mark {
 	return func(n *corev1.Node) {
+		if other := ReplacementFor(n); other != "" && other != id {
+			return
+		}
 		remember(n)
 		n.Annotations[AnnotationReplaces] = id
 		n.Annotations[scaleDownDisabled] = "true"
 	}
 }
+
+// ReplacementFor returns the instance whose place the Node took, or "".
+func ReplacementFor(n *corev1.Node) string { return n.Annotations[AnnotationReplaces] }
 
 // Released undoes Replaces(id) once the recycle is over. A Node that is itself leaving by now keeps its protection.
 func Released(id string) Mark {

@@ -21,10 +21,12 @@ const maxBackoff = time.Minute
 // Condition reports whether the wait is over, and in one line what it still waits for.
 type Condition func(ctx context.Context) (done bool, status string, err error)
 
-// Loop is how to wait. Interval is the pause between two observations; each is lengthened by a random share.
-// Errors for which Transient is true are waited out with a doubling pause instead of ending the wait.
+// Loop is how to wait. Interval is the pause between two observations; each is lengthened by a random share. A value
+// received from Wake ends a pause early. Errors for which Transient is true are waited out with a doubling pause instead
+// of ending the wait.
 type Loop struct {
 	Interval  time.Duration
+	Wake      <-chan struct{}
 	Transient func(error) bool
 	Log       *slog.Logger
 }
@@ -68,7 +70,7 @@ func (l Loop) Until(ctx context.Context, condition Condition) error {
 			l.Log.InfoContext(ctx, "waiting", "for", status)
 			last = status
 		}
-		if !sleep(ctx, wait.Jitter(pause, jitter)) {
+		if !l.sleep(ctx, wait.Jitter(pause, jitter)) {
 			return NotDone(ctx, last)
 		}
 	}
@@ -79,13 +81,15 @@ func NotDone(ctx context.Context, status string) error {
 	return &NotDoneError{Status: status, Cause: context.Cause(ctx)}
 }
 
-func sleep(ctx context.Context, d time.Duration) bool {
+func (l Loop) sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
 	case <-timer.C:
+		return true
+	case <-l.Wake:
 		return true
 	}
 }

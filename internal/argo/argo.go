@@ -1,0 +1,56 @@
+// Package argo is a step's side of Argo Workflows: output parameters as files, the progress file, the exit codes that the
+// template's retryStrategy reacts to. It imports nothing of Argo.
+package argo
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Exit codes. Argo's executor keeps 64 for itself, 137 and 143 come from signals.
+const (
+	ExitDone   = 0
+	ExitFailed = 1  // do not retry
+	ExitUsage  = 2  // bad usage or input
+	ExitNotYet = 75 // run me again (EX_TEMPFAIL)
+)
+
+// WriteOutputs writes each value to a file of its key's name, atomically: Argo reads them also after a failed attempt.
+func WriteOutputs(dir string, values map[string]string) error {
+	for name, value := range values {
+		if err := writeFile(filepath.Join(dir, name), value); err != nil {
+			return fmt.Errorf("writing output parameter %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Progress writes done/total to Argo's progress file. Argo wants 0 ≤ done ≤ total and total > 0.
+func Progress(path string, done, total int) error {
+	if path == "" || total <= 0 {
+		return nil
+	}
+	if err := writeFile(path, fmt.Sprintf("%d/%d", min(max(done, 0), total), total)); err != nil {
+		return fmt.Errorf("writing progress: %w", err)
+	}
+	return nil
+}
+
+func writeFile(path, content string) error {
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name()) //nolint:errcheck // gone after the rename
+	if _, err := temporary.WriteString(content); err != nil {
+		return err
+	}
+	if err := temporary.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := temporary.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temporary.Name(), path)
+}
