@@ -1,6 +1,6 @@
 module github.com/eks-recycle/eks-recycle
 
-go 1.26.0
+go 1.25.7
 
 require (
 	dario.cat/mergo v1.0.2 // indirect
@@ -128,7 +128,7 @@ require (
 	golang.org/x/crypto v0.53.0 // indirect
 	golang.org/x/exp v0.0.0-20260410095643-746e56fc9e2f // indirect
 	golang.org/x/net v0.56.0 // indirect
-	golang.org/x/oauth2 v0.37.0 // indirect
+	golang.org/x/oauth2 v0.36.0 // indirect
 	golang.org/x/sync v0.21.0 // indirect
 	golang.org/x/sys v0.46.0 // indirect
 	golang.org/x/term v0.44.0 // indirect
