@@ -1,0 +1,121 @@
+package awssim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Call is one entry of the call log. Resources are those an IAM policy can
+// name for the action, with their tags as they were when the call arrived.
+type Call struct {
+	Seq       int               `json:"seq"`
+	Time      time.Time         `json:"time"`
+	Service   string            `json:"service"`
+	Action    string            `json:"action"`
+	Params    map[string]string `json:"params"`
+	Resources []Resource        `json:"resources"`
+	UserAgent string            `json:"userAgent"`
+	AccessKey string            `json:"accessKeyId"`
+	Region    string            `json:"region"`
+	ErrorCode string            `json:"errorCode"`
+	Fault     string            `json:"fault,omitempty"` // kind of the scripted fault that hit it
+	ReadOnly  bool              `json:"readOnly"`
+}
+
+// Resource is what a call acts on.
+type Resource struct {
+	ARN  string            `json:"arn"`
+	Tags map[string]string `json:"tags"`
+}
+
+// Calls are the log's entries after sequence number since.
+func (s *Sim) Calls(since int) []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []Call{}
+	for _, c := range s.calls {
+		if c.Seq > since {
+			out = append(out, *c)
+		}
+	}
+	return out
+}
+
+// ForgetCalls empties the call log; sequence numbers go on.
+func (s *Sim) ForgetCalls() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = nil
+}
+
+func (s *Sim) logCall(r *request) *Call {
+	s.callSeq++
+	c := &Call{
+		Seq: s.callSeq, Time: time.Now().UTC(), Service: r.service, Action: r.action,
+		Params: r.params.flat(), Resources: s.resources(r), UserAgent: r.userAgent,
+		AccessKey: r.accessKey, Region: r.region, ReadOnly: readOnly(r.action),
+	}
+	s.calls = append(s.calls, c)
+	return c
+}
+
+func readOnly(action string) bool {
+	return strings.HasPrefix(action, "Describe") || strings.HasPrefix(action, "Get") || strings.HasPrefix(action, "List")
+}
+
+// resources follows the Service Authorization Reference: describing actions of
+// Auto Scaling and EC2 know no resource.
+func (s *Sim) resources(r *request) []Resource {
+	out := []Resource{}
+	switch r.service {
+	case "eks":
+		out = append(out, Resource{s.clusterARN(r.params.str("name")), map[string]string{}})
+	case "autoscaling":
+		if readOnly(r.action) {
+			break
+		}
+		names := []string{r.params.str("AutoScalingGroupName")}
+		for _, tag := range r.params.entries("Tags") {
+			if name := r.params.str(tag + ".ResourceId"); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		if inst := s.instances[r.params.str("InstanceId")]; inst != nil && inst.member != nil {
+			names = append(names, inst.member.group.name)
+		}
+		for _, name := range names {
+			if g := s.group(name); g != nil {
+				out = append(out, Resource{g.arn, g.tagMap()})
+			} else if name != "" {
+				out = append(out, Resource{s.groupARN("*", name), map[string]string{}})
+			}
+		}
+	case "ec2":
+		if readOnly(r.action) {
+			break
+		}
+		for _, id := range slices.Concat(r.params.list("InstanceId"), r.params.list("ResourceId")) {
+			tags := map[string]string{}
+			if inst := s.instances[id]; inst != nil {
+				tags = maps.Clone(inst.tags)
+			}
+			out = append(out, Resource{s.instanceARN(id), tags})
+		}
+	}
+	return out
+}
+
+func (s *Sim) groupARN(id, name string) string {
+	return fmt.Sprintf("arn:aws:autoscaling:%s:%s:autoScalingGroup:%s:autoScalingGroupName/%s", s.cfg.Region, s.cfg.AccountID, id, name)
+}
+
+func (s *Sim) instanceARN(id string) string {
+	return fmt.Sprintf("arn:aws:ec2:%s:%s:instance/%s", s.cfg.Region, s.cfg.AccountID, id)
+}
+
+func (s *Sim) clusterARN(name string) string {
+	return fmt.Sprintf("arn:aws:eks:%s:%s:cluster/%s", s.cfg.Region, s.cfg.AccountID, name)
+}

@@ -1,0 +1,44 @@
+// Package awssim plays the part of AWS that recycling a node touches: an HTTP
+// server that speaks the wire protocols of Auto Scaling, EC2 and STS
+// (Query/XML) and of EKS DescribeCluster (REST-JSON) on one endpoint, so that
+// unmodified SDKs and the AWS CLI work against it through AWS_ENDPOINT_URL.
+//
+// Behind the protocols is a state machine: groups launch, replace and scale in
+// instances with latencies, refuse what AWS refuses with AWS's own codes and
+// messages, and, given a Kubernetes client, make and remove kwok Nodes as the
+// instances come and go. Where no source settles what AWS does, a switch in
+// [Config] plays either answer.
+//
+// It does not check request signatures (only the scope of the credential),
+// does not evaluate IAM policies (the call log holds what is needed to do so),
+// and has no launch templates, load balancers or networks: their names are
+// accepted and shown again. It imports no other package of this project, so
+// that a constant shared with the product cannot hide a shared mistake.
+//
+// All time goes through package time, and a [Sim] made inside a testing/synctest
+// bubble runs in virtual time. Nothing moves by itself before [Sim.Start].
+//
+// # Control API
+//
+// JSON under /_sim/, no credentials:
+//
+//	GET    /_sim/calls?since=N               the ordered call log after sequence number N
+//	DELETE /_sim/calls                       empties it (numbers go on)
+//	GET    /_sim/events?since=N              every change of lifecycle, instance state, desired capacity and Node
+//	GET    /_sim/state                       groups, instances, activities and faults in wait
+//	GET    /_sim/config                      the settings in force
+//	PUT    /_sim/config                      changes the settings named: {"boot":"5s","detachFromStandby":"refuse"}
+//	GET    /_sim/faults                      the faults in wait
+//	POST   /_sim/faults                      one fault or a list: {"service":"ec2","action":"StopInstances","count":2,
+//	                                         "kind":"error-after","code":"InternalError","status":500}
+//	DELETE /_sim/faults                      forgets them
+//	POST   /_sim/instances                   an instance of no group: {"tags":{},"nodeLabels":{},"joinsCluster":true}
+//	PATCH  /_sim/instances/{id}              {"rootDeviceType":"instance-store","lifecycle":"spot"}
+//	POST   /_sim/instances/{id}/terminate    as by a hand outside; also /stop, /start; not in the call log
+//	POST   /_sim/groups/{name}/azrebalance   moves one instance to the emptiest zone
+//	POST   /_sim/tokenreview                 a TokenReview webhook for EKS tokens (k8s-aws-v1.…)
+//
+// Kinds of faults: error-before (refused, nothing done), error-after (done,
+// and yet answered with an error), drop-before and drop-after (connection
+// closed), delay. They are consumed in the order in which they were given.
+package awssim

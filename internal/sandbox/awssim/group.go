@@ -1,0 +1,195 @@
+package awssim
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Lifecycle states of an instance in a group.
+const (
+	statePending            = "Pending"
+	statePendingWait        = "Pending:Wait"
+	statePendingProceed     = "Pending:Proceed"
+	stateInService          = "InService"
+	stateEnteringStandby    = "EnteringStandby"
+	stateStandby            = "Standby"
+	stateDetaching          = "Detaching"
+	stateDetached           = "Detached"
+	stateTerminating        = "Terminating"
+	stateTerminatingWait    = "Terminating:Wait"
+	stateTerminatingProceed = "Terminating:Proceed"
+	stateTerminated         = "Terminated"
+)
+
+// group is one Auto Scaling group.
+type group struct {
+	name, arn         string
+	created           time.Time
+	min, max, desired int
+	zones             []string
+	zoneIdentifier    string // VPCZoneIdentifier as given
+	template          template
+	mixed             *mixedPolicy
+	policies          []string
+	protectNew        bool
+	cooldown          int
+	healthCheckType   string
+	healthGrace       int
+	tags              []groupTag
+	suspended         []suspension
+	hooks             []*hook
+	members           []*member
+	activities        []*activity // oldest first
+	refreshes         []*refresh  // oldest first
+	deleting          bool
+
+	cause          string // why capacity is about to change, for the next activities
+	reconciling    bool   // one is on the agenda
+	launchAfter    time.Time
+	failedLaunches int
+}
+
+// template is a launch template, or a launch configuration where name alone is set.
+type template struct {
+	id, name, version string
+	configuration     string
+}
+
+// resolved is the number that a version stands for at launch.
+func (t template) resolved(latest int) template {
+	if t.configuration == "" && (t.version == "" || strings.HasPrefix(t.version, "$")) {
+		t.version = strconv.Itoa(latest)
+	}
+	return t
+}
+
+type mixedPolicy struct {
+	overrides    []override
+	onDemandBase int
+	onDemandPct  int
+	allocation   string
+}
+
+type override struct {
+	kind, weight string
+}
+
+type groupTag struct {
+	key, value string
+	propagate  bool
+}
+
+type suspension struct {
+	process, reason string
+}
+
+// member is an instance as its group sees it.
+type member struct {
+	inst       *instance
+	group      *group
+	state      string
+	step       int // counts changes of state, so that a late appointment sees it is stale
+	healthy    bool
+	deadSince  time.Time // when the group's health check began to see it dead
+	protected  bool
+	weight     string
+	template   template
+	surplus    bool // launched above desired by AZRebalance: counts once in service
+	activity   *activity
+	hookTokens map[string]string // token by hook, while it waits for them
+	hooksBegan time.Time
+}
+
+func (g *group) isSuspended(process string) bool {
+	return slices.ContainsFunc(g.suspended, func(s suspension) bool { return s.process == process })
+}
+
+func (g *group) member(id string) *member {
+	i := slices.IndexFunc(g.members, func(m *member) bool { return m.inst.id == id })
+	if i < 0 {
+		return nil
+	}
+	return g.members[i]
+}
+
+func (g *group) tagMap() map[string]string {
+	out := map[string]string{}
+	for _, t := range g.tags {
+		out[t.key] = t.value
+	}
+	return out
+}
+
+// units is what a member counts towards desired capacity while it counts.
+func (m *member) units() int {
+	n, err := parseWeight(m.weight)
+	if err != nil {
+		return 1
+	}
+	return n
+}
+
+func (m *member) pending() bool {
+	return m.state == statePending || m.state == statePendingWait || m.state == statePendingProceed
+}
+
+func (m *member) terminating() bool {
+	return m.state == stateTerminating || m.state == stateTerminatingWait ||
+		m.state == stateTerminatingProceed || m.state == stateTerminated
+}
+
+// counts towards desired capacity: in service, or on the way there.
+func (m *member) counts() bool {
+	return m.state == stateInService || m.pending() && !m.surplus
+}
+
+func (g *group) capacity() int {
+	n := 0
+	for _, m := range g.members {
+		if m.counts() {
+			n += m.units()
+		}
+	}
+	return n
+}
+
+func (s *Sim) setState(m *member, state string) {
+	s.record(Event{Kind: "lifecycle", Group: m.group.name, Instance: m.inst.id, From: m.state, To: state})
+	m.state = state
+	m.step++
+	s.reconcileSoon(m.group)
+}
+
+// afterMember runs do unless the member changes state before.
+func (s *Sim) afterMember(m *member, d time.Duration, do func()) {
+	step := m.step
+	s.after(d, func() {
+		if m.step == step {
+			do()
+		}
+	})
+}
+
+func (s *Sim) setDesired(g *group, desired int) {
+	if desired == g.desired {
+		return
+	}
+	s.record(Event{Kind: "desired", Group: g.name, From: strconv.Itoa(g.desired), To: strconv.Itoa(desired)})
+	g.desired = desired
+	s.reconcileSoon(g)
+}
+
+// leave takes a member out of its group.
+func (s *Sim) leave(m *member) {
+	m.step++
+	m.group.members = slices.DeleteFunc(m.group.members, func(o *member) bool { return o == m })
+	m.inst.member = nil
+	for key := range m.inst.tags {
+		if strings.HasPrefix(key, "aws:autoscaling:") {
+			delete(m.inst.tags, key)
+		}
+	}
+	s.reconcileSoon(m.group)
+}

@@ -1,0 +1,248 @@
+package awssim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// reconcileSoon puts the group's reaction on the agenda, once.
+func (s *Sim) reconcileSoon(g *group) {
+	if g.reconciling {
+		return
+	}
+	g.reconciling = true
+	s.after(s.cfg.Reconcile, func() {
+		g.reconciling = false
+		s.reconcile(g)
+	})
+}
+
+// reconcile brings a group closer to what it should be.
+func (s *Sim) reconcile(g *group) {
+	if g.deleting {
+		s.finishDelete(g)
+		return
+	}
+	s.checkHealth(g)
+	s.replaceUnhealthy(g)
+	s.refreshStep(g)
+	s.scaleOut(g)
+	s.scaleIn(g)
+}
+
+// checkHealth notices members in service whose instance does not run. Standby
+// is not checked, so that an instance lost there stays listed as it is.
+func (s *Sim) checkHealth(g *group) {
+	if g.isSuspended("HealthCheck") {
+		return
+	}
+	for _, m := range g.members {
+		dead := m.state == stateInService && m.inst.state != ec2Running && m.inst.state != ec2Pending
+		switch {
+		case !dead:
+			m.deadSince = time.Time{}
+		case m.deadSince.IsZero():
+			m.deadSince = time.Now()
+			s.after(s.cfg.HealthCheck, func() { s.reconcile(g) })
+		case m.healthy && time.Since(m.deadSince) >= s.cfg.HealthCheck:
+			m.healthy = false
+		}
+	}
+}
+
+func (s *Sim) replaceUnhealthy(g *group) {
+	if g.isSuspended("ReplaceUnhealthy") || g.isSuspended("Terminate") {
+		return
+	}
+	for _, m := range slices.Clone(g.members) {
+		if m.state != stateInService || m.healthy {
+			continue
+		}
+		why := "a user health-check"
+		if !m.deadSince.IsZero() {
+			why = "an EC2 health check indicating it has been terminated or stopped"
+		}
+		s.terminateMember(m, fmt.Sprintf("At %s an instance was taken out of service in response to %s.", stamp(time.Now()), why))
+	}
+}
+
+func (s *Sim) scaleOut(g *group) {
+	for g.capacity() < g.desired && !g.isSuspended("Launch") {
+		if wait := time.Until(g.launchAfter); wait > 0 {
+			return
+		}
+		was := g.capacity()
+		cause := fmt.Sprintf("%sAt %s an instance was started in response to a difference between desired and actual capacity, increasing the capacity from %d to %d.",
+			g.takeCause(), stamp(time.Now()), was, was+1)
+		if s.launch(g, g.emptiestZone(), cause) == nil {
+			return
+		}
+	}
+}
+
+// launch starts one instance; nil says that it failed.
+func (s *Sim) launch(g *group, zone, cause string) *member {
+	kind, weight := g.instanceType(s.cfg.InstanceType)
+	if s.cfg.LaunchFailure != "" {
+		s.failLaunch(g, zone, kind, cause)
+		return nil
+	}
+	g.launchAfter, g.failedLaunches = time.Time{}, 0
+
+	tags := map[string]string{"aws:autoscaling:groupName": g.name}
+	t := g.template.resolved(s.cfg.LaunchTemplateLatest)
+	if t.configuration == "" {
+		maps.Copy(tags, map[string]string{"aws:ec2launchtemplate:id": t.id, "aws:ec2launchtemplate:version": t.version})
+	}
+	for _, tag := range g.tags {
+		if tag.propagate {
+			tags[tag.key] = tag.value
+		}
+	}
+	inst := s.newInstance(zone, kind, tags)
+	inst.nodeLabels = nodeLabelsOf(g)
+	m := &member{inst: inst, group: g, healthy: true, protected: g.protectNew, weight: weight, template: t}
+	inst.member = m
+	g.members = append(g.members, m)
+	s.begin(m, "Launching a new EC2 instance", cause).code = activityPreInService
+	s.setState(m, statePending)
+	s.boot(inst, s.cfg.Boot)
+	s.afterMember(m, s.cfg.Boot, func() { s.runHooks(m, hookLaunching) })
+	return m
+}
+
+// failLaunch leaves a failed activity and pauses ever longer, as AWS does.
+func (s *Sim) failLaunch(g *group, zone, kind, cause string) {
+	code := s.cfg.LaunchFailure
+	reason := fmt.Sprintf("Could not launch On-Demand Instances. %s - %s Launching EC2 instance failed.", code, s.launchFailureText(code, zone, kind))
+	a := s.newActivity(g, zone, "Launching a new EC2 instance.  Status Reason: "+reason, cause)
+	a.finish(activityFailed, reason)
+	if s.cfg.LaunchFailures > 0 {
+		if s.cfg.LaunchFailures--; s.cfg.LaunchFailures == 0 {
+			s.cfg.LaunchFailure = ""
+		}
+	}
+	pause := s.cfg.LaunchRetry << min(g.failedLaunches, 4)
+	g.failedLaunches++
+	// Without a pause a group that cannot launch would spin.
+	pause = max(pause, time.Second)
+	g.launchAfter = time.Now().Add(pause)
+	s.after(pause, func() { s.reconcile(g) })
+}
+
+func (s *Sim) launchFailureText(code, zone, kind string) string {
+	switch code {
+	case "InsufficientInstanceCapacity":
+		return fmt.Sprintf("We currently do not have sufficient %s capacity in the Availability Zone you requested (%s). Our system will be working on provisioning additional capacity. You can currently get %s capacity by not specifying an Availability Zone in your request.", kind, zone, kind)
+	case "VcpuLimitExceeded":
+		return "You have requested more vCPU capacity than your current vCPU limit of 32 allows for the instance bucket that the specified instance type belongs to."
+	case "UnauthorizedOperation":
+		return "You are not authorized to perform this operation."
+	}
+	return "The launch was refused."
+}
+
+// arrive puts a member in service.
+func (s *Sim) arrive(m *member) {
+	m.surplus = false
+	s.setState(m, stateInService)
+	m.activity.finish(activitySuccessful, "")
+}
+
+// instanceType is the first override of a mixed instances policy, the one that
+// the prioritized strategy takes while there is capacity.
+func (g *group) instanceType(standard string) (kind, weight string) {
+	if g.mixed != nil && len(g.mixed.overrides) > 0 {
+		o := g.mixed.overrides[0]
+		if o.kind != "" {
+			standard = o.kind
+		}
+		return standard, o.weight
+	}
+	return standard, ""
+}
+
+// emptiestZone has the fewest members that count; the first of equals.
+func (g *group) emptiestZone() string {
+	byZone := g.perZone(func(m *member) bool { return m.counts() || m.surplus })
+	return slices.MinFunc(g.zones, func(a, b string) int { return byZone[a] - byZone[b] })
+}
+
+func (g *group) perZone(which func(*member) bool) map[string]int {
+	out := map[string]int{}
+	for _, m := range g.members {
+		if which(m) {
+			out[m.inst.zone]++
+		}
+	}
+	return out
+}
+
+func (s *Sim) scaleIn(g *group) {
+	for !g.isSuspended("Terminate") {
+		excess := g.capacity() - g.desired
+		victim := g.victim(excess, time.Now())
+		if victim == nil {
+			return
+		}
+		was := g.capacity()
+		now := stamp(time.Now())
+		s.terminateMember(victim, fmt.Sprintf("%sAt %s an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from %d to %d.  At %s instance %s was selected for termination.",
+			g.takeCause(), now, was, was-victim.units(), now, victim.inst.id))
+	}
+}
+
+// terminateMember begins the end of a member, by way of its hooks.
+func (s *Sim) terminateMember(m *member, cause string) *activity {
+	a := s.begin(m, "Terminating EC2 instance", cause)
+	s.setState(m, stateTerminating)
+	s.runHooks(m, hookTerminating)
+	return a
+}
+
+// shutDown is what follows once no termination hook is in the way.
+func (s *Sim) shutDown(m *member) {
+	s.terminateInstance(m.inst)
+	s.afterMember(m, s.cfg.Terminating, func() {
+		s.setState(m, stateTerminated)
+		m.activity.finish(activitySuccessful, "")
+		s.leave(m)
+	})
+}
+
+// Rebalance does what AZRebalance would: it launches into the emptiest zone,
+// above desired capacity, and lets scale-in take one from the fullest. It says
+// whether there was anything to do.
+func (s *Sim) Rebalance(name string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.catchUp()
+	g := s.group(name)
+	if g == nil {
+		return false, fmt.Errorf("rebalancing group %q: it does not exist", name)
+	}
+	if g.isSuspended("AZRebalance") || g.isSuspended("Launch") {
+		return false, nil
+	}
+	byZone := g.perZone((*member).counts)
+	least := g.emptiestZone()
+	most := slices.MaxFunc(g.zones, func(a, b string) int { return byZone[a] - byZone[b] })
+	// AWS may pass MaxSize by a tenth or one while it rebalances.
+	if byZone[most]-byZone[least] < 2 || g.capacity()+1 > g.max+max(1, g.max/10) {
+		return false, nil
+	}
+	cause := fmt.Sprintf("At %s instances were launched to balance instances in zones %s with other zones resulting in more than desired number of instances in the group.", stamp(time.Now()), least)
+	m := s.launch(g, least, cause)
+	if m != nil {
+		m.surplus = true
+	}
+	return m != nil, nil
+}
+
+func userChange(g *group) string {
+	return "At " + stamp(time.Now()) + " a user request update of AutoScalingGroup constraints to min: " + strconv.Itoa(g.min) +
+		", max: " + strconv.Itoa(g.max) + ", desired: " + strconv.Itoa(g.desired)
+}
