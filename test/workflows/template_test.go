@@ -1,0 +1,239 @@
+package workflows_test
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
+	"github.com/argoproj/argo-workflows/v3/workflow/validate"
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestArgoAcceptsTheTemplate(t *testing.T) {
+	for _, folder := range kustomizations() {
+		t.Run(folder, func(t *testing.T) {
+			wt := parse(t, render(t, folder))
+			getter := oneTemplate{wt}
+			if err := validate.ValidateWorkflowTemplate(getter, nil, wt, nil, validate.ValidateOpts{Lint: true}); err != nil {
+				t.Errorf("linting: %v", err)
+			}
+			for name, wf := range map[string]*v1alpha1.Workflow{
+				"by instance": submission(wt, "instance-id=i-0123456789abcdef0"),
+				"by node":     submission(wt, "node=ip-10-0-1-2.ec2.internal", "action=terminate", "on-timeout=evict", "dry-run=true"),
+			} {
+				if err := validate.ValidateWorkflow(getter, nil, wf, nil, validate.ValidateOpts{Submit: true}); err != nil {
+					t.Errorf("submitting %s: %v", name, err)
+				}
+			}
+		})
+	}
+}
+
+func TestParameters(t *testing.T) {
+	type parameter struct {
+		Name, Value string
+		Enum        []string
+	}
+	boolean := []string{"true", "false"}
+	want := []parameter{
+		{"instance-id", "", nil},
+		{"node", "", nil},
+		{"label-selector", "", nil},
+		{"namespace", "", nil},
+		{"cluster", "", nil},
+		{"region", "", nil},
+		{"action", "stop", []string{"stop", "terminate"}},
+		{"evict", "true", boolean},
+		{"max-wait", "48h", nil},
+		{"on-timeout", "fail", []string{"fail", "evict"}},
+		{"poll-window", "20m", nil},
+		{"claim-duration", "5m", nil},
+		{"dry-run", "false", boolean},
+		{"log-level", "info", []string{"debug", "info", "warn", "error"}},
+	}
+	var got []parameter
+	for _, p := range recycleNode(t).Spec.Arguments.Parameters {
+		if p.Value == nil {
+			t.Fatalf("parameter %q has no value, which Argo takes for required", p.Name)
+		}
+		if p.Description == nil || *p.Description == "" {
+			t.Errorf("parameter %q has no description", p.Name)
+		}
+		var enum []string
+		for _, e := range p.Enum {
+			enum = append(enum, e.String())
+		}
+		got = append(got, parameter{p.Name, p.Value.String(), enum})
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("parameters (-want +got):\n%s", diff)
+	}
+}
+
+// Argo's linter does not look into templateDefaults, where a misspelt parameter would reach the step as it stands.
+func TestEveryParameterIsUsedAndDeclared(t *testing.T) {
+	manifest := read(t, "base", "recycle-node.yaml")
+	var declared, used []string
+	for _, p := range recycleNode(t).Spec.Arguments.Parameters {
+		declared = append(declared, p.Name)
+	}
+	for _, m := range regexp.MustCompile(`workflow\.parameters\.([a-z-]+)`).FindAllSubmatch(manifest, -1) {
+		used = append(used, string(m[1]))
+	}
+	slices.Sort(declared)
+	slices.Sort(used)
+	if diff := cmp.Diff(declared, slices.Compact(used)); diff != "" {
+		t.Errorf("parameters (-declared +used):\n%s", diff)
+	}
+}
+
+func TestOrderOfTheSteps(t *testing.T) {
+	wt := recycleNode(t)
+	var order []string
+	for _, group := range wt.GetTemplateByName(wt.Spec.Entrypoint).Steps {
+		for _, step := range group.Steps {
+			order = append(order, step.Name)
+			if step.Name != step.Template {
+				t.Errorf("step %q runs template %q: the two should share their name", step.Name, step.Template)
+			}
+			if step.When != "" || step.ContinueOn != nil {
+				t.Errorf("step %q is conditional: references to its outputs may hang", step.Name)
+			}
+			own := wt.GetTemplateByName(step.Template).Container.Args
+			if len(own) == 0 || own[0] != step.Name {
+				t.Errorf("step %q runs subcommand %q", step.Name, own)
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{"standby", "taint", "drain", "evict", "retire"}, order); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	if wt.Spec.OnExit != "settle" {
+		t.Errorf("the exit handler is %q", wt.Spec.OnExit)
+	}
+}
+
+func TestStepsWait(t *testing.T) {
+	const window, headroom, longest = 20 * time.Minute, 15 * time.Minute, 7 * 24 * time.Hour
+	for _, step := range steps(t, recycleNode(t)) {
+		t.Run(step.Name, func(t *testing.T) {
+			deadline := time.Duration(step.ActiveDeadlineSeconds.IntValue()) * time.Second
+			if deadline < window+headroom || deadline > 2*time.Hour {
+				t.Errorf("a pod may run for %s, with a poll window of %s", deadline, window)
+			}
+			retry := step.RetryStrategy
+			if retry == nil || retry.Limit == nil || retry.Backoff == nil {
+				t.Fatal("retries need a limit and a back-off; Argo ignores the one without the other")
+			}
+			if retry.Affinity != nil {
+				t.Error("retries keep off hosts of earlier attempts, and run out of hosts")
+			}
+			bound, err := time.ParseDuration(retry.Backoff.MaxDuration)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if total := time.Duration(retry.Limit.IntValue()) * window; total < bound {
+				t.Errorf("%s attempts last %s, less than the %s allowed", retry.Limit, total, bound)
+			}
+			if step.Name != "settle" && bound != longest {
+				t.Errorf("attempts end after %s, want %s", bound, longest)
+			}
+			if pause, err := time.ParseDuration(retry.Backoff.Duration); err != nil || pause > 10*time.Second || retry.Backoff.Factor != nil {
+				t.Errorf("the back-off delays every poll: want a short and constant one, have %+v (%v)", retry.Backoff, err)
+			}
+		})
+	}
+}
+
+func TestOutputs(t *testing.T) {
+	want := map[string][]string{
+		"standby": {"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node", "message"},
+		"taint":   {"message"},
+		"drain":   {"pods-waiting", "message"},
+		"evict":   {"pods-waiting", "message"},
+		"retire":  {"message"},
+		"settle":  {"message"},
+	}
+	got := map[string][]string{}
+	for _, step := range steps(t, recycleNode(t)) {
+		for _, p := range step.Outputs.Parameters {
+			got[step.Name] = append(got[step.Name], p.Name)
+			if p.ValueFrom.Path != "/outputs/"+p.Name {
+				t.Errorf("%s: output %q is read from %q", step.Name, p.Name, p.ValueFrom.Path)
+			}
+			if p.ValueFrom.Default == nil {
+				t.Errorf("%s: output %q has no default, so a step that fails early ends in Error", step.Name, p.Name)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("outputs (-want +got):\n%s", diff)
+	}
+}
+
+// Argo Workflows 4 tightens what 3.7 lets pass.
+func TestTemplateIsValidForArgo4(t *testing.T) {
+	wt := recycleNode(t)
+	name := regexp.MustCompile(`^[a-zA-Z0-9][-a-zA-Z0-9]{0,127}$`)
+	for _, tmpl := range wt.Spec.Templates {
+		if !name.MatchString(tmpl.Name) {
+			t.Errorf("template name %q", tmpl.Name)
+		}
+		if len(tmpl.Steps) > 0 && (tmpl.ActiveDeadlineSeconds != nil || tmpl.Timeout != "") {
+			t.Errorf("template %q of steps has a deadline", tmpl.Name)
+		}
+	}
+	if d := wt.Spec.TemplateDefaults; d.ActiveDeadlineSeconds != nil || d.Timeout != "" || d.RetryStrategy != nil {
+		t.Error("a deadline or retries in templateDefaults apply to the template of steps as well")
+	}
+	if lock := wt.Spec.Synchronization; lock == nil || len(lock.Mutexes) != 1 {
+		t.Error("want one mutex, in the plural form")
+	}
+}
+
+func TestOneObjectPerFileWithoutShell(t *testing.T) {
+	for _, file := range manifests(t) {
+		data := read(t, file)
+		if n := bytes.Count(data, []byte("\nkind: ")) + bytes.Count(data, []byte("\n---")); n > 1 {
+			t.Errorf("%s holds more than one object", file)
+		}
+		if bytes.Contains(data, []byte("/bin/")) || bytes.Contains(data, []byte("script:")) {
+			t.Errorf("%s holds a script", file)
+		}
+	}
+	for _, step := range steps(t, recycleNode(t)) {
+		if diff := cmp.Diff([]string{"/step"}, step.Container.Command); diff != "" {
+			t.Errorf("%s: command (-want +got):\n%s", step.Name, diff)
+		}
+	}
+}
+
+// submission sets arguments alone, all that a controller with templateReferencing: Strict leaves to a submitter.
+func submission(wt *v1alpha1.WorkflowTemplate, arguments ...string) *v1alpha1.Workflow {
+	wf := &v1alpha1.Workflow{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "recycle-", Namespace: wt.Namespace},
+		Spec:       v1alpha1.WorkflowSpec{WorkflowTemplateRef: &v1alpha1.WorkflowTemplateRef{Name: wt.Name}},
+	}
+	for _, a := range arguments {
+		name, value, _ := strings.Cut(a, "=")
+		wf.Spec.Arguments.Parameters = append(wf.Spec.Arguments.Parameters,
+			v1alpha1.Parameter{Name: name, Value: v1alpha1.AnyStringPtr(value)})
+	}
+	return wf
+}
+
+// oneTemplate is a cluster with one WorkflowTemplate in it.
+type oneTemplate struct{ wt *v1alpha1.WorkflowTemplate }
+
+func (o oneTemplate) Get(name string) (*v1alpha1.WorkflowTemplate, error) {
+	if name != o.wt.Name {
+		return nil, fmt.Errorf("no WorkflowTemplate %q", name)
+	}
+	return o.wt, nil
+}
