@@ -1,0 +1,29 @@
+# Both bases can be replaced, by a mirror or by images that are approved where you build.
+ARG BUILDER_IMAGE=docker.io/library/golang:1.26
+# It must bring CA certificates: the AWS endpoints are reached over TLS.
+ARG BASE_IMAGE=gcr.io/distroless/static-debian12:nonroot
+
+FROM --platform=$BUILDPLATFORM ${BUILDER_IMAGE} AS build
+ARG TARGETOS
+ARG TARGETARCH
+ARG VERSION=dev
+WORKDIR /src
+# No "go mod download" first: it would fetch what only the tests and the sandbox need, many times the size of the rest.
+COPY go.mod go.sum ./
+COPY cmd cmd
+COPY internal internal
+RUN --mount=type=cache,target=/go/pkg/mod \
+    --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /out/step ./cmd/step
+
+FROM ${BASE_IMAGE}
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="eks-recycle step" \
+      org.opencontainers.image.description="Recycles EKS worker nodes without downtime, one step at a time" \
+      org.opencontainers.image.source="https://github.com/eks-recycle/eks-recycle" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+COPY --from=build /out/step /step
+USER 65532:65532
+ENTRYPOINT ["/step"]

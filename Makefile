@@ -1,0 +1,57 @@
+export GOFLAGS := -trimpath
+export CGO_ENABLED := 0
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMAGE ?= ghcr.io/eks-recycle/step:$(VERSION)
+# Whatever builds a Dockerfile: docker, podman or buildah, with its flags if it needs any.
+IMAGE_BUILDER ?= docker
+SANDBOX := go run ./internal/sandbox/cmd/sandbox
+
+LINT_VERSION := v2.15.0
+LINT := $(CURDIR)/.sandbox/cache/tools/golangci-lint-$(LINT_VERSION)/golangci-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help build image lint unit e2e test demo sandbox-up sandbox-down bench
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/step
+	go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/step ./cmd/step
+
+image: ## build the container image, with IMAGE_BUILDER=docker, podman or buildah
+	$(IMAGE_BUILDER) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+lint: $(LINT) ## lint the code, import doors included
+	$(LINT) run ./...
+
+unit: ## unit tests, whole recycles against the simulator, workflow templates; under a minute when warm
+	go test ./cmd/... ./internal/... ./test/workflows/...
+
+e2e: ## recycle nodes of a real local cluster; needs root on Linux
+	go test -count=1 -timeout 60m ./test/e2e/...
+
+test: ## run every check, then list what failed
+	@failed=; \
+	for check in lint unit e2e; do \
+		echo "== $$check"; \
+		$(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi; \
+	echo "all checks passed"
+
+demo: ## recycle one node of a local cluster before your eyes; needs root on Linux
+	$(SANDBOX) demo
+
+sandbox-up: ## start that cluster and leave it running
+	$(SANDBOX) up
+
+sandbox-down: ## stop it
+	$(SANDBOX) down
+
+bench: ## memory and time of draining a big node
+	go test -run '^$$' -bench . -benchmem ./internal/drain/...
+
+# Built by the toolchain of this module: a linter must not be older than the Go it reads.
+$(LINT):
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
