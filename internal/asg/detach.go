@@ -154,3 +154,27 @@ func (c *Client) ShutDown(ctx context.Context, id string, action Action) error {
 		return false, fmt.Sprintf("instance %s is %s", id, i.State), nil
 	})
 }
+
+// Compare says what of a group changed during a detach that should not have: somebody else's doing, or AWS's.
+// before may have the target on standby, or back in service on the slow way round, when the detach takes its share of the
+// desired capacity with it.
+func Compare(before, after Group, id string) (differences []string) {
+	expected := before.Desired
+	target, _ := before.Member(id)
+	if target.Lifecycle == InService || strings.HasPrefix(target.Lifecycle, Pending) {
+		expected -= target.Weight
+	}
+	if after.Desired != expected {
+		differences = append(differences, fmt.Sprintf("desired capacity of Auto Scaling group %s is %d, expected %d: it changed while instance %s was detached", after.Name, after.Desired, expected, id))
+	}
+	for _, m := range before.Members {
+		now, member := after.Member(m.ID)
+		if m.ID == id || m.Lifecycle != InService {
+			continue
+		}
+		if !member || now.Lifecycle != InService {
+			differences = append(differences, fmt.Sprintf("instance %s of Auto Scaling group %s left service while instance %s was detached", m.ID, after.Name, id))
+		}
+	}
+	return differences
+}

@@ -48,14 +48,10 @@ func active(g Group, id string) int32 {
 	return sum
 }
 
-// Replaced reports whether a newer member than the baseline is in service, and whether one is on its way.
-func (c *Client) Replaced(ctx context.Context, group, id string, baseline []string) (replaced, booting bool, err error) {
+// Handover reads how far the group is with replacing the target, and changes nothing.
+func (c *Client) Handover(ctx context.Context, group, id string, baseline []string) (Handover, error) {
 	g, err := c.Group(ctx, group)
-	if err != nil {
-		return false, false, err
-	}
-	h := handover(g, id, baseline)
-	return len(h.Candidates) > 0, h.Booting > 0, nil
+	return handover(g, id, baseline), err
 }
 
 // BringBack returns the target to service and says what remains different from before, or "".

@@ -1,0 +1,18 @@
+// Command step runs one step of a recycle: see `step help`.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/eks-recycle/eks-recycle/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := cli.Run(ctx, os.Args, cli.System())
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,101 @@
+// Package cli is the command line of the step image: one file per subcommand, each flags → options → one domain call →
+// outputs. It is the only package that reads the environment, builds clients and knows exit codes.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+)
+
+// Streams is all that a run touches of its process, besides flags and environment. Connect builds the clients; tests put
+// their own in its place.
+type Streams struct {
+	Out, Err io.Writer
+	Connect  func(context.Context, Options) (*Clients, error)
+	Version  string
+}
+
+// System returns the streams of the running process.
+func System() Streams {
+	return Streams{Out: os.Stdout, Err: os.Stderr, Connect: Connect, Version: version()}
+}
+
+// version is the module's, as the build recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// Run runs one subcommand and returns the process's exit code.
+func Run(ctx context.Context, args []string, streams Streams) int {
+	code := argo.ExitDone
+	app := &cli.App{
+		Name:  "step",
+		Usage: "take an EKS worker node out of service and replace it, one step at a time",
+		Description: "Steps in order: standby, taint, drain, evict, retire. settle puts things right after a failure, restore brings a\n" +
+			"node back. Each step may be killed and run again at any time. Exit codes: 0 done, 1 failed, 2 bad usage,\n" +
+			"75 not done yet (run it again). Every flag can be given as an environment variable.",
+		HideVersion:     true,
+		Writer:          streams.Out,
+		ErrWriter:       streams.Err,
+		ExitErrHandler:  func(*cli.Context, error) {},
+		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
+		CommandNotFound: func(_ *cli.Context, name string) { code = argo.ExitUsage; report(streams.Err, unknownCommand(name)) },
+	}
+	for _, s := range steps() {
+		app.Commands = append(app.Commands, s.command(streams))
+	}
+	app.Commands = append(app.Commands, versionCommand(streams))
+	if err := app.RunContext(ctx, args); err != nil {
+		report(streams.Err, err)
+		return exitCode(err)
+	}
+	return code
+}
+
+func versionCommand(streams Streams) *cli.Command {
+	return &cli.Command{
+		Name:  "version",
+		Usage: "print the version",
+		Action: func(*cli.Context) error {
+			_, err := fmt.Fprintln(streams.Out, streams.Version)
+			return err
+		},
+	}
+}
+
+func unknownCommand(name string) error {
+	return usageError{hint.Errorf("step help lists the steps", "step %q is unknown", name)}
+}
+
+// usageError is bad input: nothing was touched, and running it again is of no use.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// report prints an error as people read it: one line, and a second one with what to do.
+func report(w io.Writer, err error) {
+	var shown reportedError
+	if errors.As(err, &shown) {
+		return
+	}
+	kind := "error: "
+	if exitCode(err) == argo.ExitNotYet {
+		kind = ""
+	}
+	_, _ = fmt.Fprintf(w, "step: %s%v\n", kind, err)
+	if text := hint.Of(err); text != "" {
+		_, _ = fmt.Fprintf(w, "step: hint: %s\n", text)
+	}
+}

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	awseks "github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/eks"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+)
+
+// Clients are the ways to AWS and to the cluster, each made once.
+type Clients struct {
+	Groups    GroupAPI
+	Instances asg.InstanceAPI
+	Kube      kubernetes.Interface
+	Region    string
+}
+
+// GroupAPI is what a recycle asks of Auto Scaling.
+type GroupAPI interface {
+	asg.GroupReader
+	asg.GroupWriter
+}
+
+// userAgent tells AWS's and Kubernetes' audit logs who called.
+const userAgent = "eks-recycle"
+
+// attempts is how often the AWS SDK tries a call before the step's own wait takes over.
+const attempts = 4
+
+// Connect builds the clients from flags and environment.
+func Connect(ctx context.Context, o Options) (*Clients, error) {
+	cfg, err := config.LoadDefaultConfig(ctx,
+		config.WithRegion(o.Region), config.WithAppID(userAgent), config.WithEC2IMDSRegion(),
+		config.WithRetryer(func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), attempts) }),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("reading the AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, hint.Errorf("give --region or set AWS_REGION", "no AWS region is known")
+	}
+	kubeConfig, err := cluster(ctx, cfg, o)
+	if err != nil {
+		return nil, err
+	}
+	kubeConfig.UserAgent, kubeConfig.QPS, kubeConfig.Burst = userAgent, 50, 100
+	kubeConfig.ContentType, kubeConfig.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
+	kube, err := kubernetes.NewForConfig(kubeConfig)
+	if err != nil {
+		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
+	}
+	return &Clients{Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: newInstances(ec2.NewFromConfig(cfg)), Kube: kube, Region: cfg.Region}, nil
+}
+
+func cluster(ctx context.Context, cfg aws.Config, o Options) (*rest.Config, error) {
+	if o.Cluster == "" {
+		return eks.FromKubeconfig(o.Kubeconfig, o.Context)
+	}
+	return eks.FromCluster(ctx, newClusters(awseks.NewFromConfig(cfg)), sts.NewPresignClient(sts.NewFromConfig(cfg)), o.Cluster)
+}

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/drain"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+)
+
+// taint cordons the Node and puts the hard taint on it.
+func taint(ctx context.Context, r *session) error {
+	n, err := r.locate(ctx)
+	if errors.Is(err, errGone) {
+		return r.done("%v", errGone)
+	}
+	if err != nil {
+		return err
+	}
+	closed := node.Closed(r.Workflow)
+	if node.Changes(n, closed) {
+		r.change("node %s: cordon, taint %s:NoSchedule", n.Name, node.TaintLeaving)
+	}
+	return r.claimed(ctx, n.Name, func(ctx context.Context) error {
+		if r.DryRun {
+			return r.done("would cordon and taint node %s", n.Name)
+		}
+		after, err := r.nodes.Apply(ctx, n, closed)
+		if err != nil {
+			return err
+		}
+		if !node.IsClosed(after) {
+			return fmt.Errorf("tainting node %q: the API server kept it open", n.Name)
+		}
+		return r.done("node %s is cordoned and tainted", n.Name)
+	})
+}
+
+// drainPods waits for the pods that matter. It touches none.
+func drainPods(ctx context.Context, r *session) error {
+	n, err := r.locate(ctx)
+	if errors.Is(err, errGone) {
+		return r.done("%v", errGone)
+	}
+	if err != nil {
+		return err
+	}
+	if r.DryRun {
+		return r.planDrain(ctx, n)
+	}
+	if err := mustBeClosed(n); err != nil {
+		return err
+	}
+	return r.claimed(ctx, n.Name, func(ctx context.Context) error {
+		if n, err = r.nodes.Apply(ctx, n, node.WaitStarted(time.Now())); err != nil {
+			return err
+		}
+		deadline, err := r.deadline(n)
+		if err != nil {
+			return err
+		}
+		result, err := r.pods.Await(ctx, n.Name, r.Selection, deadline, r.reportPods(ctx, n))
+		r.waiting(result.Left)
+		switch {
+		case err != nil:
+			return err
+		case result.TimedOut && !r.EvictOnTimeout:
+			r.nodes.Event(ctx, n, "RecycleTimedOut", fmt.Sprintf("%d pod(s) still ran after %s", len(result.Left), r.MaxWait))
+			return hint.Errorf("submit again with a longer max-wait, or with on-timeout=evict; step restore brings the node back",
+				"%d pod(s) on node %q still run after %s: %s", len(result.Left), n.Name, r.MaxWait, drain.Describe(result.Left))
+		case result.TimedOut:
+			r.warn(ctx, fmt.Sprintf("%d pod(s) on node %s still run after %s and will be evicted: %s", len(result.Left), n.Name, r.MaxWait, drain.Describe(result.Left)))
+			return r.done("gave up waiting for %d pod(s) on node %s after %s", len(result.Left), n.Name, r.MaxWait)
+		}
+		r.nodes.Event(ctx, n, "RecycleDrained", "the pods that matter have finished: "+r.Selection.String())
+		return r.done("node %s is drained: no %s left", n.Name, r.Selection)
+	})
+}
+
+func (r *session) planDrain(ctx context.Context, n *corev1.Node) error {
+	left, err := r.pods.Left(ctx, n.Name, r.Selection)
+	if err != nil {
+		return err
+	}
+	r.waiting(left)
+	return r.done("would wait for %d pod(s) on node %s (%s)", len(left), n.Name, r.Selection)
+}
+
+func (r *session) waiting(left []*corev1.Pod) {
+	n := len(left)
+	r.result.PodsWaiting, r.result.Pods = &n, nil
+	for _, p := range left {
+		r.result.Pods = append(r.result.Pods, p.Namespace+"/"+p.Name)
+	}
+}
+
+// reportPods logs the pods waited for, oldest first, and writes Argo's progress file.
+func (r *session) reportPods(ctx context.Context, n *corev1.Node) func(drain.Result) {
+	return func(now drain.Result) {
+		if !now.Drained() {
+			r.log.InfoContext(ctx, "waiting for pods to finish", "node", n.Name, "left", len(now.Left), "finished", now.Finished, "pods", drain.Describe(now.Left))
+		}
+		if err := argo.Progress(r.ProgressFile, now.Finished, now.Finished+len(now.Left)); err != nil {
+			r.log.WarnContext(ctx, "reporting progress", "err", err)
+		}
+	}
+}
+
+// deadline is when the wait ends, counted from the first attempt of the first workflow.
+func (r *session) deadline(n *corev1.Node) (time.Time, error) {
+	started, err := time.Parse(time.RFC3339, n.Annotations[node.AnnotationWaitStartedAt])
+	if err != nil {
+		return time.Time{}, hint.Errorf("remove the annotation to start the wait anew", "node %q has a malformed annotation %s: %w", n.Name, node.AnnotationWaitStartedAt, err)
+	}
+	return started.Add(r.MaxWait), nil
+}
+
+func mustBeClosed(n *corev1.Node) error {
+	if node.IsClosed(n) {
+		return nil
+	}
+	return hint.Errorf("run step taint first", "node %q is not cordoned and tainted: new pods could land on it", n.Name)
+}

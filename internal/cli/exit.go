@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/awserr"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
+)
+
+// reportedError is an error that has been shown already.
+type reportedError struct{ error }
+
+func (e reportedError) Unwrap() error { return e.error }
+
+// exitCode is the only place that maps errors to exit codes.
+func exitCode(err error) int {
+	var usage usageError
+	var notDone *poll.NotDoneError
+	switch {
+	case err == nil:
+		return argo.ExitDone
+	case errors.As(err, &usage):
+		return argo.ExitUsage
+	case errors.Is(err, claim.ErrLost):
+		return argo.ExitFailed
+	case errors.As(err, &notDone), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), transient(err):
+		return argo.ExitNotYet
+	default:
+		return argo.ExitFailed
+	}
+}
+
+// transient reports errors of AWS and of the API server that go away by themselves.
+func transient(err error) bool {
+	return awserr.IsTransient(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) ||
+		apierrors.IsInternalError(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) ||
+		utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsTimeout(err) ||
+		errors.Is(err, claim.ErrNotRenewed)
+}

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/drain"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+)
+
+// Options are the inputs of a step, checked.
+type Options struct {
+	InstanceID, Node   string
+	Selection          drain.Selection
+	Cluster, Region    string
+	Kubeconfig         string
+	Context            string
+	Action             asg.Action
+	Evict, DryRun      bool
+	EvictOnTimeout     bool
+	PollWindow         time.Duration
+	PollInterval       time.Duration
+	MaxWait            time.Duration
+	ReplacementTimeout time.Duration
+	OutputDir          string
+	ProgressFile       string
+	WorkflowUID        string
+	Workflow           string
+	WorkflowStatus     string
+	LeaseNamespace     string
+	ClaimDuration      time.Duration
+	LogFormat          string
+	LogLevel           string
+}
+
+// flags are shared by all steps, so that one set of parameters and environment variables fits every step of a workflow.
+func flags() []cli.Flag {
+	return []cli.Flag{
+		text("instance-id", "", "EC2 `ID` of the instance to recycle, or …"),
+		text("node", "", "… `NAME` of its Node; exactly one of the two"),
+		text("label-selector", "", "label `SELECTOR` of the pods that must finish by themselves; empty means every run-to-completion pod"),
+		text("namespace", "", "comma-separated `NAMESPACES` of those pods; empty means all"),
+		text("cluster", "", "`NAME` of the EKS cluster; empty means the kubeconfig's, or the one this runs in"),
+		text("region", "", "AWS `REGION`; empty means the AWS SDK's default chain"),
+		text("action", "stop", "what becomes of the instance: stop or terminate"),
+		length("poll-window", 20*time.Minute, "how long one attempt waits before it exits 75"),
+		length("poll-interval", 10*time.Second, "pause between two looks at AWS"),
+		length("replacement-timeout", 30*time.Minute, "how long to wait in all for a replacement in service before going back"),
+		length("max-wait", 48*time.Hour, "how long to wait in all for the pods to finish, over attempts and re-submits"),
+		text("on-timeout", "fail", "what to do after max-wait: fail or evict"),
+		&cli.BoolFlag{Name: "evict", Value: true, EnvVars: env("evict"), Usage: "evict what is left once the pods that matter have finished"},
+		&cli.BoolFlag{Name: "dry-run", EnvVars: env("dry-run"), Usage: "read everything, change nothing, say what would change"},
+		text("output-dir", "", "`DIRECTORY` for the output parameters, one file each; empty means none"),
+		text("progress-file", "", "`FILE` for N/M progress", "ARGO_PROGRESS_FILE"),
+		text("workflow-uid", "", "holder of the claim on the instance; empty means this user and host"),
+		text("workflow-name", "", "who recycles, for people, as `NAMESPACE/NAME`"),
+		text("workflow-status", "", "settle only: how the workflow ended: Succeeded, Failed or Error"),
+		text("lease-namespace", "eks-recycle", "`NAMESPACE` of the claims; the same for everyone who may recycle nodes of the cluster"),
+		length("claim-duration", 5*time.Minute, "how long a claim outlives a step that died"),
+		text("kubeconfig", "", "kubeconfig `FILE`; empty means KUBECONFIG, ~/.kube/config, or the cluster this runs in"),
+		text("context", "", "kubeconfig `CONTEXT`"),
+		text("log-format", "", "text or json; empty means text on a terminal and json elsewhere"),
+		text("log-level", "info", "debug, info, warn or error"),
+	}
+}
+
+func text(name, value, usage string, more ...string) cli.Flag {
+	return &cli.StringFlag{Name: name, Value: value, Usage: usage, EnvVars: append(env(name), more...)}
+}
+
+func length(name string, value time.Duration, usage string) cli.Flag {
+	return &cli.DurationFlag{Name: name, Value: value, Usage: usage + " (a `DURATION` like 90s, 20m or 48h)", EnvVars: env(name)}
+}
+
+func env(name string) []string {
+	return []string{"EKS_RECYCLE_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
+}
+
+// parse reads and checks the options before any client exists. Every error it returns is a usageError.
+func parse(c *cli.Context) (Options, error) {
+	o := Options{
+		InstanceID: set(c, "instance-id"), Node: set(c, "node"),
+		Cluster: set(c, "cluster"), Region: set(c, "region"), Kubeconfig: c.String("kubeconfig"), Context: c.String("context"),
+		Action: asg.Action(c.String("action")), Evict: c.Bool("evict"), DryRun: c.Bool("dry-run"), EvictOnTimeout: c.String("on-timeout") == "evict",
+		PollWindow: c.Duration("poll-window"), PollInterval: c.Duration("poll-interval"), MaxWait: c.Duration("max-wait"), ReplacementTimeout: c.Duration("replacement-timeout"),
+		OutputDir: c.String("output-dir"), ProgressFile: c.String("progress-file"),
+		WorkflowUID: set(c, "workflow-uid"), Workflow: set(c, "workflow-name"), WorkflowStatus: set(c, "workflow-status"),
+		LeaseNamespace: c.String("lease-namespace"), ClaimDuration: c.Duration("claim-duration"),
+		LogFormat: c.String("log-format"), LogLevel: c.String("log-level"),
+	}
+	if o.WorkflowUID == "" {
+		o.WorkflowUID = laptop()
+	}
+	if o.Workflow == "" {
+		o.Workflow = o.WorkflowUID
+	}
+	var err error
+	if o.Selection, err = drain.ParseSelection(c.String("label-selector"), c.String("namespace")); err != nil {
+		return o, usageError{err}
+	}
+	if err := o.validate(c); err != nil {
+		return o, usageError{err}
+	}
+	return o, nil
+}
+
+var (
+	regionForm  = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-\d{1,2}$`)
+	clusterForm = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$`) // https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
+)
+
+func (o Options) validate(c *cli.Context) error {
+	switch {
+	case c.NArg() > 0:
+		return hint.Errorf("all inputs are flags: step "+c.Command.Name+" --help", "argument %q is not expected", c.Args().First())
+	case (o.InstanceID == "") == (o.Node == ""):
+		return hint.Errorf("for example --instance-id i-0123456789abcdef0, or --node ip-10-0-1-2.eu-central-1.compute.internal", "give exactly one of --instance-id and --node")
+	case o.Region != "" && !regionForm.MatchString(o.Region):
+		return hint.Errorf("for example eu-central-1", "region %q is malformed", o.Region)
+	case o.Cluster != "" && !clusterForm.MatchString(o.Cluster):
+		return hint.Errorf("the name, not the ARN: aws eks list-clusters", "cluster name %q is malformed", o.Cluster)
+	}
+	for name, allowed := range map[string][]string{
+		"action": {"stop", "terminate"}, "on-timeout": {"fail", "evict"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
+	} {
+		if !slices.Contains(allowed, c.String(name)) {
+			return fmt.Errorf("--%s %q is not one of: %s", name, c.String(name), strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
+		}
+	}
+	for _, name := range []string{"poll-window", "poll-interval", "replacement-timeout", "max-wait", "claim-duration"} {
+		if c.Duration(name) <= 0 {
+			return fmt.Errorf("--%s must be longer than nothing", name)
+		}
+	}
+	if o.ClaimDuration < 3*time.Second {
+		return fmt.Errorf("--claim-duration must be at least 3s")
+	}
+	return nil
+}
+
+// set returns a flag's value; what Argo left unsubstituted ("{{…}}") counts as not given.
+func set(c *cli.Context, name string) string {
+	value := strings.TrimSpace(c.String(name))
+	if strings.HasPrefix(value, "{{") {
+		return ""
+	}
+	return value
+}
+
+// laptop is the holder of claims made outside of a workflow: stable, so that a step run again is the same holder.
+func laptop() string {
+	name, host := "unknown", "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		host = h
+	}
+	return name + "@" + host
+}

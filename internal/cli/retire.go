@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/drain"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
+)
+
+// retire takes the instance out of its group, stops or terminates it, and deletes its Node.
+func retire(ctx context.Context, r *session) error {
+	target, n, err := r.lookup(ctx)
+	if err != nil {
+		return err
+	}
+	forward := retired(target, n)
+	if r.DryRun {
+		return r.planRetire(target)
+	}
+	if !forward {
+		if err := mayRetire(target, n); err != nil {
+			return err
+		}
+	}
+	name := ""
+	if n != nil {
+		name = n.Name
+	}
+	return r.claimed(ctx, name, func(ctx context.Context) error {
+		if n != nil {
+			if err := r.lastLook(ctx, n); err != nil {
+				return err
+			}
+		}
+		return r.takeOut(ctx, target, n)
+	})
+}
+
+// mayRetire refuses targets that no standby step has prepared.
+func mayRetire(t asg.Target, n *corev1.Node) error {
+	switch {
+	case t.Group == nil:
+		return hint.Errorf("stop or terminate it by hand if nobody needs it", "instance %q belongs to no Auto Scaling group, and no recycle took it out", t.Instance.ID)
+	case n == nil:
+		return fmt.Errorf("instance %q has no Node in this cluster", t.Instance.ID)
+	case t.Lifecycle() != asg.Standby:
+		return hint.Errorf("run step standby first", "instance %q is %s, not on standby: stopping it now would cost the group capacity", t.Instance.ID, t.Lifecycle())
+	default:
+		return mustBeClosed(n)
+	}
+}
+
+// lastLook waits in vain for pods that matter: there should be none any more.
+func (r *session) lastLook(ctx context.Context, n *corev1.Node) error {
+	if r.mayEvictAll(n) {
+		return nil
+	}
+	left, err := r.pods.Left(ctx, n.Name, r.Selection)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	r.waiting(left)
+	result, err := r.pods.Await(ctx, n.Name, r.Selection, time.Now().Add(r.PollWindow), r.reportPods(ctx, n))
+	if err == nil && !result.Drained() {
+		return &poll.NotDoneError{Status: "pods that matter run on the node: " + drain.Describe(result.Left), Cause: errWindow}
+	}
+	return err
+}
+
+// takeOut goes forward only once the detach is made.
+func (r *session) takeOut(ctx context.Context, t asg.Target, n *corev1.Node) error {
+	id := t.Instance.ID
+	replacement := t.Instance.Tags[asg.TagReplacement]
+	if n != nil && n.Annotations[node.AnnotationReplacement] != "" {
+		replacement = n.Annotations[node.AnnotationReplacement]
+	}
+	r.result.ReplacementInstance = replacement
+	if t.Group != nil {
+		if err := r.detach(ctx, t, replacement); err != nil {
+			return err
+		}
+	}
+	if err := r.asg.ShutDown(ctx, id, r.Action); err != nil {
+		return err
+	}
+	r.change("instance %s: %s", id, past(r.Action))
+	return r.leave(ctx, id, replacement, n)
+}
+
+// leave gives back all that the recycle held. The Node goes last: as long as it is there, its name leads to the instance.
+func (r *session) leave(ctx context.Context, id, replacement string, n *corev1.Node) error {
+	if err := r.releaseReplacement(ctx, id, replacement); err != nil {
+		return err
+	}
+	if err := r.claims.Release(ctx, id); err != nil {
+		return err
+	}
+	if n != nil {
+		r.nodes.Event(ctx, n, "RecycleDone", fmt.Sprintf("instance %s is %s", id, past(r.Action)))
+		if err := r.nodes.Delete(ctx, n); err != nil {
+			return err
+		}
+		r.change("node %s: deleted", n.Name)
+	}
+	return r.done("instance %s is %s, its Node is deleted", id, past(r.Action))
+}
+
+func (r *session) detach(ctx context.Context, t asg.Target, replacement string) error {
+	id, before := t.Instance.ID, *t.Group
+	if !t.Instance.Retiring() {
+		mark := asg.Retirement{At: time.Now(), Workflow: r.Workflow, Group: before.Name, Replacement: replacement}
+		if err := r.asg.MarkRetiring(ctx, id, mark); err != nil {
+			return err
+		}
+	}
+	after, err := r.asg.Detach(ctx, before.Name, id)
+	if err != nil {
+		return err
+	}
+	r.change("instance %s: detached from Auto Scaling group %s", id, before.Name)
+	for _, difference := range asg.Compare(before, after, id) {
+		r.warn(ctx, difference)
+	}
+	return nil
+}
+
+// releaseReplacement gives the newcomer back to cluster-autoscaler.
+func (r *session) releaseReplacement(ctx context.Context, id, replacement string) error {
+	if replacement == "" {
+		return nil
+	}
+	n, err := r.nodes.Find(ctx, replacement, r.namesOf(ctx, replacement))
+	if err != nil || n == nil {
+		return err
+	}
+	r.result.ReplacementNode = n.Name
+	_, err = r.nodes.Apply(ctx, n, node.Released(id))
+	return err
+}
+
+// namesOf asks EC2 for the private DNS name, without insisting: a replacement may be gone by now.
+func (r *session) namesOf(ctx context.Context, id string) []string {
+	instance, err := r.asg.Instance(ctx, id)
+	if err != nil {
+		return node.NamesOf(id, "", r.result.Region)
+	}
+	return node.NamesOf(id, instance.PrivateDNSName, r.result.Region)
+}
+
+func (r *session) planRetire(t asg.Target) error {
+	if t.Group != nil {
+		r.change("instance %s: tag %s, detach from Auto Scaling group %s without decrementing its desired capacity %d", t.Instance.ID, asg.TagRetiredAt, t.Group.Name, t.Group.Desired)
+	}
+	r.change("instance %s: %s", t.Instance.ID, r.Action)
+	if r.result.NodeName != "" {
+		r.change("node %s: delete", r.result.NodeName)
+	}
+	return r.done("would retire instance %s", t.Instance.ID)
+}
+
+func past(a asg.Action) string {
+	if a == asg.Terminate {
+		return "terminated"
+	}
+	return "stopped"
+}

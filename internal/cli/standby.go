@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+)
+
+// standby puts the instance on standby and waits until a specific newer member of its group is in service and its Node
+// Ready.
+func standby(ctx context.Context, r *session) error {
+	target, n, err := r.lookup(ctx)
+	if err != nil {
+		return err
+	}
+	if retired(target, n) {
+		return r.resumeRetired(target)
+	}
+	if err := r.preflight(ctx, target, n); err != nil {
+		return err
+	}
+	if r.DryRun {
+		return r.planStandby(ctx, target, n)
+	}
+	return r.claimed(ctx, n.Name, func(ctx context.Context) error {
+		baseline, err := r.baseline(ctx, target, n)
+		if err != nil {
+			return err
+		}
+		first := !node.IsLeaving(n)
+		if n, err = r.nodes.Apply(ctx, n, node.Leaving(r.Workflow, baseline, time.Now())); err != nil {
+			return err
+		}
+		if first {
+			r.nodes.Event(ctx, n, "RecycleStarted", fmt.Sprintf("%s recycles this node", r.Workflow))
+		}
+		return r.handOver(ctx, target, n, baseline)
+	})
+}
+
+// retired reports that a former run began to take the instance out of its group for good: from there it goes forward only.
+// The tags alone do not say so: someone may have started and attached the instance again.
+func retired(t asg.Target, n *corev1.Node) bool {
+	if !t.Instance.Retiring() {
+		return false
+	}
+	return t.Group == nil || t.Lifecycle() == asg.Detaching || (n != nil && node.IsClosed(n))
+}
+
+func (r *session) resumeRetired(t asg.Target) error {
+	tags := t.Instance.Tags
+	r.result.ASGName, r.result.ReplacementInstance = tags[asg.TagGroup], tags[asg.TagReplacement]
+	return r.done("instance %s is being retired since %s by %s: nothing to do here", t.Instance.ID, tags[asg.TagRetiredAt], tags[asg.TagWorkflow])
+}
+
+func (r *session) preflight(ctx context.Context, t asg.Target, n *corev1.Node) error {
+	if n == nil && !t.Instance.Gone() {
+		return r.foreign(t.Instance)
+	}
+	if other := asg.OtherCluster(t.Instance, r.Cluster); r.Cluster != "" && other != "" {
+		return hint.Errorf("name that cluster with --cluster", "instance %q is tagged for cluster %q, not for %q", t.Instance.ID, other, r.Cluster)
+	}
+	if n != nil && t.Group == nil {
+		if pool := node.KarpenterPool(n); pool != "" {
+			return hint.Errorf("let Karpenter replace it: delete its NodeClaim, or set expireAfter on the NodePool",
+				"node %q is managed by Karpenter (NodePool %q) and belongs to no Auto Scaling group", n.Name, pool)
+		}
+	}
+	refresh := ""
+	if t.Group != nil {
+		var err error
+		if refresh, err = r.asg.RefreshInProgress(ctx, t.Group.Name); err != nil {
+			return err
+		}
+	}
+	warnings, err := asg.Preflight(t, r.Action, refresh)
+	for _, warning := range warnings {
+		r.warn(ctx, warning)
+	}
+	return err
+}
+
+func (r *session) planStandby(ctx context.Context, t asg.Target, n *corev1.Node) error {
+	if node.Changes(n, node.Leaving(r.Workflow, nil, time.Now())) {
+		r.change("node %s: taint %s:PreferNoSchedule, keep cluster-autoscaler off it", n.Name, node.TaintLeaving)
+	}
+	if t.Lifecycle() == asg.InService {
+		r.change("instance %s: EnterStandby in Auto Scaling group %s without decrementing its desired capacity %d", t.Instance.ID, t.Group.Name, t.Group.Desired)
+	}
+	return r.claimed(ctx, n.Name, func(context.Context) error { return r.done("would put instance %s on standby", t.Instance.ID) })
+}
+
+// baseline is what the first attempt wrote down, or the group's members now.
+func (r *session) baseline(ctx context.Context, t asg.Target, n *corev1.Node) ([]string, error) {
+	if members, ok := n.Annotations[node.AnnotationMembers]; ok {
+		return strings.Split(members, ","), nil
+	}
+	return r.asg.Baseline(ctx, t)
+}
+
+// findAllEvery is how many looks at AWS pass between two searches through all Nodes for one with an unusual name.
+const findAllEvery = 6
+
+// handOver waits for Standby and for the replacement.
+func (r *session) handOver(ctx context.Context, t asg.Target, n *corev1.Node, baseline []string) error {
+	id, group := t.Instance.ID, t.Group.Name
+	looks := 0
+	newcomer := newcomers{session: r, names: map[string][]string{}, target: id}
+	err := r.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		looks++
+		h, err := r.asg.Advance(ctx, group, id, baseline)
+		if err != nil {
+			return false, "", err
+		}
+		var failure string
+		if len(h.Candidates) == 0 && h.Booting == 0 {
+			if failure, err = r.asg.FailedLaunch(ctx, group); err != nil {
+				return false, "", err
+			}
+		}
+		status := h.Describe(id, failure)
+		replacement, newcomerStatus, err := newcomer.find(ctx, h.Candidates, looks%findAllEvery == 0)
+		if err != nil {
+			return false, status, err
+		}
+		if replacement != nil && h.Stands() {
+			r.result.ReplacementInstance, r.result.ReplacementNode = node.InstanceID(replacement.Spec.ProviderID), replacement.Name
+			return true, "", nil
+		}
+		if newcomerStatus != "" {
+			status += ", " + newcomerStatus
+		}
+		return false, status, r.patience(n, status)
+	})
+	if err != nil {
+		return err
+	}
+	r.change("instance %s: on standby", id)
+	if n, err = r.nodes.Apply(ctx, n, node.Replaced(r.result.ReplacementInstance)); err != nil {
+		return err
+	}
+	r.nodes.Event(ctx, n, "RecycleReplaced", fmt.Sprintf("instance %s is on standby, node %s took its place", id, r.result.ReplacementNode))
+	return r.done("instance %s is on standby, replaced by %s (node %s)", id, r.result.ReplacementInstance, r.result.ReplacementNode)
+}
+
+// patience ends the wait for a replacement, counted over all attempts.
+func (r *session) patience(n *corev1.Node, status string) error {
+	started, err := time.Parse(time.RFC3339, n.Annotations[node.AnnotationStartedAt])
+	if err != nil || time.Since(started) < r.ReplacementTimeout {
+		return nil
+	}
+	return hint.Errorf("see the group's activities: aws autoscaling describe-scaling-activities --auto-scaling-group-name "+r.result.ASGName,
+		"no replacement in service after %s: %s", r.ReplacementTimeout, status)
+}
+
+// newcomers looks for the replacement's Node among the instances that joined the group.
+type newcomers struct {
+	*session
+	target string
+	names  map[string][]string // of the Nodes, by instance
+}
+
+// find returns the first newcomer whose Node is Ready and that no other recycle took, or what it waits for.
+func (f *newcomers) find(ctx context.Context, candidates []asg.Member, searchAll bool) (ready *corev1.Node, status string, err error) {
+	for _, candidate := range candidates {
+		n, err := f.nodeOf(ctx, candidate.ID, searchAll)
+		if err != nil {
+			return nil, "", err
+		}
+		if n == nil {
+			status = fmt.Sprintf("replacement %s is in service but its Node has not joined", candidate.ID)
+			continue
+		}
+		if n, err = f.nodes.Apply(ctx, n, node.Replaces(f.target)); err != nil {
+			return nil, "", err
+		}
+		if node.ReplacementFor(n) != f.target {
+			continue
+		}
+		if node.Ready(n) {
+			return n, "", nil
+		}
+		status = fmt.Sprintf("replacement %s (node %s) is not Ready", candidate.ID, n.Name)
+		f.log.InfoContext(ctx, "waiting", "for", status)
+		if _, err := f.nodes.AwaitReady(ctx, n.Name, f.PollInterval); err != nil {
+			return nil, status, err
+		}
+		if n, err = f.nodes.Get(ctx, n.Name); err == nil && node.Ready(n) {
+			return n, "", nil
+		}
+	}
+	return nil, status, nil
+}
+
+func (f *newcomers) nodeOf(ctx context.Context, id string, searchAll bool) (*corev1.Node, error) {
+	if f.names[id] == nil {
+		instance, err := f.asg.Instance(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		f.names[id] = node.NamesOf(id, instance.PrivateDNSName, f.result.Region)
+	}
+	if searchAll {
+		return f.nodes.Find(ctx, id, f.names[id])
+	}
+	return f.nodes.FindNamed(ctx, id, f.names[id])
+}

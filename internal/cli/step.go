@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/drain"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
+)
+
+// step is a subcommand: a name and what it does. outputs names its output parameters besides message.
+type step struct {
+	name, usage string
+	outputs     []string
+	run         func(context.Context, *session) error
+}
+
+func steps() []step {
+	return []step{
+		{"standby", "put the instance on standby and wait for its replacement", []string{"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node"}, standby},
+		{"taint", "cordon the node and taint it", nil, taint},
+		{"drain", "wait for the pods that matter to finish by themselves", []string{"pods-waiting"}, drainPods},
+		{"evict", "evict what is left, respecting PodDisruptionBudgets", []string{"pods-waiting"}, evict},
+		{"retire", "detach the instance, stop or terminate it, delete the Node", nil, retire},
+		{"settle", "exit handler: put right what a failure left behind", nil, settle},
+		{"restore", "bring a node back that stands by, on request", nil, restore},
+	}
+}
+
+// Result is what a step prints as its one JSON object on stdout.
+type Result struct {
+	Step                string   `json:"step"`
+	Status              string   `json:"status"` // Done, NotYet or Failed
+	Message             string   `json:"message"`
+	DryRun              bool     `json:"dryRun,omitempty"`
+	InstanceID          string   `json:"instanceId,omitempty"`
+	NodeName            string   `json:"nodeName,omitempty"`
+	ASGName             string   `json:"asgName,omitempty"`
+	Region              string   `json:"region,omitempty"`
+	ReplacementInstance string   `json:"replacementInstanceId,omitempty"`
+	ReplacementNode     string   `json:"replacementNode,omitempty"`
+	PodsWaiting         *int     `json:"podsWaiting,omitempty"`
+	Pods                []string `json:"pods,omitempty"`
+	Changes             []string `json:"changes,omitempty"` // made, or with --dry-run: that would be made
+	Warnings            []string `json:"warnings,omitempty"`
+	Hint                string   `json:"hint,omitempty"`
+}
+
+// session is one run of a step: options, clients, and the result as it grows.
+type session struct {
+	Options
+	asg    *asg.Client
+	nodes  *node.Client
+	pods   *drain.Client
+	claims claim.Claims
+	wait   poll.Loop
+	log    *slog.Logger
+	result Result
+}
+
+// errWindow ends an attempt; the next one goes on where it stopped.
+var errWindow = errors.New("the poll window of this attempt ended; run the step again")
+
+func (s step) command(streams Streams) *cli.Command {
+	return &cli.Command{Name: s.name, Usage: s.usage, Flags: flags(), Action: func(c *cli.Context) error {
+		o, err := parse(c)
+		if err != nil {
+			return err
+		}
+		return s.execute(c.Context, o, streams)
+	}}
+}
+
+// execute runs the step within its window. Errors that go away by themselves start it anew: every step observes first,
+// so that is always right.
+func (s step) execute(ctx context.Context, o Options, streams Streams) error {
+	log := logger(streams.Err, o)
+	if o.OutputDir != "" {
+		if err := os.MkdirAll(o.OutputDir, 0o755); err != nil { //nolint:gosec // Argo's wait container reads it as another user
+			return usageError{fmt.Errorf("creating the output directory: %w", err)}
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.PollWindow, errWindow)
+	defer cancel()
+
+	wait := poll.Loop{Interval: o.PollInterval, Transient: transient, Log: log}
+	run := &session{Options: o, wait: wait, log: log, result: Result{Step: s.name, DryRun: o.DryRun}}
+	err := wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		if run.asg == nil {
+			clients, err := streams.Connect(ctx, o)
+			if err != nil {
+				return false, "", err
+			}
+			run.use(clients)
+		}
+		err := s.run(ctx, run)
+		var held *claim.HeldError
+		if errors.As(err, &held) {
+			return false, held.Error(), nil
+		}
+		return err == nil, "", err
+	})
+	err = errors.Join(err, run.finish(s, err, streams))
+	if err != nil && jsonLogs(streams.Err, o) { // a pod's log stays one JSON object a line
+		log.ErrorContext(context.WithoutCancel(ctx), "step ended", "err", err.Error(), "hint", hint.Of(err), "exit", exitCode(err))
+		return reportedError{err}
+	}
+	return err
+}
+
+func (r *session) use(c *Clients) {
+	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Wait: r.wait, Log: r.log}
+	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
+	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
+	r.claims = claim.Claims{
+		Leases: c.Kube.CoordinationV1().Leases(r.LeaseNamespace), Holder: r.WorkflowUID, Workflow: r.Workflow, Duration: r.ClaimDuration, Log: r.log,
+	}
+	r.result.Region = c.Region
+}
+
+// finish writes the result to stdout and the output parameters to their files, whatever the outcome.
+func (r *session) finish(s step, err error, streams Streams) error {
+	switch exitCode(err) {
+	case argo.ExitDone:
+		r.result.Status = "Done"
+	case argo.ExitNotYet:
+		r.result.Status, r.result.Message = "NotYet", err.Error()
+	default:
+		r.result.Status, r.result.Message, r.result.Hint = "Failed", err.Error(), hint.Of(err)
+	}
+	line, jsonErr := json.Marshal(r.result)
+	if jsonErr != nil {
+		return jsonErr
+	}
+	if _, err := fmt.Fprintln(streams.Out, string(line)); err != nil {
+		return err
+	}
+	if r.OutputDir == "" {
+		return nil
+	}
+	all := map[string]string{
+		"instance-id": r.result.InstanceID, "node-name": r.result.NodeName, "asg-name": r.result.ASGName, "region": r.result.Region,
+		"replacement-instance-id": r.result.ReplacementInstance, "replacement-node": r.result.ReplacementNode, "pods-waiting": count(r.result.PodsWaiting),
+	}
+	values := map[string]string{"message": r.result.Message}
+	for _, name := range s.outputs {
+		values[name] = all[name]
+	}
+	return argo.WriteOutputs(r.OutputDir, values)
+}
+
+func count(n *int) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.Itoa(*n)
+}
+
+// done sets the result's message.
+func (r *session) done(format string, args ...any) error {
+	r.result.Message = fmt.Sprintf(format, args...)
+	return nil
+}
+
+// change records what the step changes; with --dry-run it says that it would.
+func (r *session) change(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	for _, known := range r.result.Changes {
+		if known == text {
+			return
+		}
+	}
+	r.result.Changes = append(r.result.Changes, text)
+}
+
+func (r *session) warn(ctx context.Context, text string) {
+	r.log.WarnContext(ctx, text)
+	r.result.Warnings = append(r.result.Warnings, text)
+}
+
+func logger(w io.Writer, o Options) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(o.LogLevel)) // checked by validate
+	options := &slog.HandlerOptions{Level: level}
+	if jsonLogs(w, o) {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func jsonLogs(w io.Writer, o Options) bool {
+	return o.LogFormat == "json" || (o.LogFormat == "" && !terminal(w))
+}
+
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

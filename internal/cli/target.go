@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
+)
+
+// errGone says that the Node is no more because a recycle has retired its instance: for a step on it, nothing is left to do.
+var errGone = errors.New("the node is gone, its instance is retired")
+
+// locate finds instance and Node for the steps that need no AWS: the claim remembers the Node's name. It returns errGone
+// for an instance that a retire step has taken out already.
+func (r *session) locate(ctx context.Context) (*corev1.Node, error) {
+	if r.Node != "" {
+		return r.byName(ctx)
+	}
+	if err := asg.CheckInstanceID(r.InstanceID); err != nil {
+		return nil, err
+	}
+	r.result.InstanceID = r.InstanceID
+	name, err := r.claims.Node(ctx, r.InstanceID)
+	if err != nil {
+		return nil, err
+	}
+	n, err := r.nodes.FindNamed(ctx, r.InstanceID, []string{name, r.InstanceID})
+	if err != nil || n != nil {
+		return r.found(n), err
+	}
+	instance, err := r.asg.Instance(ctx, r.InstanceID)
+	if err != nil {
+		return nil, err
+	}
+	n, err = r.nodes.Find(ctx, r.InstanceID, node.NamesOf(r.InstanceID, instance.PrivateDNSName, r.result.Region))
+	switch {
+	case err != nil || n != nil:
+		return r.found(n), err
+	case instance.Retiring():
+		return nil, errGone
+	default:
+		return nil, r.foreign(instance)
+	}
+}
+
+func (r *session) byName(ctx context.Context) (*corev1.Node, error) {
+	n, err := r.nodes.Get(ctx, r.Node)
+	if err != nil {
+		return nil, err
+	}
+	if pool := node.KarpenterPool(n); pool != "" && node.InstanceID(n.Spec.ProviderID) == "" {
+		return nil, fmt.Errorf("node %q belongs to Karpenter NodePool %q and names no instance", n.Name, pool)
+	}
+	if id := node.InstanceID(n.Spec.ProviderID); id == "" {
+		return nil, hint.Errorf("Fargate and other virtual nodes cannot be recycled", "node %q has providerID %q, which names no EC2 instance", n.Name, n.Spec.ProviderID)
+	}
+	return r.found(n), nil
+}
+
+func (r *session) found(n *corev1.Node) *corev1.Node {
+	if n != nil {
+		r.result.NodeName, r.result.InstanceID = n.Name, node.InstanceID(n.Spec.ProviderID)
+	}
+	return n
+}
+
+func (r *session) foreign(i asg.Instance) error {
+	if other := asg.OtherCluster(i, r.Cluster); other != "" {
+		return hint.Errorf("name that cluster with --cluster, or use its kubeconfig", "instance %q has no Node in this cluster; it is tagged for cluster %q", i.ID, other)
+	}
+	return hint.Errorf("is this the right cluster (--cluster, --context)? has the instance joined it?", "instance %q has no Node in this cluster", i.ID)
+}
+
+// lookup finds instance, group and Node for the steps that need AWS. The Node is nil if the cluster has none.
+func (r *session) lookup(ctx context.Context) (asg.Target, *corev1.Node, error) {
+	id := r.InstanceID
+	var n *corev1.Node
+	if r.Node != "" {
+		var err error
+		if n, err = r.byName(ctx); err != nil {
+			return asg.Target{}, nil, err
+		}
+		id = r.result.InstanceID
+	}
+	target, err := r.asg.Lookup(ctx, id)
+	if err != nil {
+		return asg.Target{}, nil, err
+	}
+	r.result.InstanceID = id
+	if target.Group != nil {
+		r.result.ASGName = target.Group.Name
+	}
+	if n == nil {
+		if n, err = r.nodes.Find(ctx, id, node.NamesOf(id, target.Instance.PrivateDNSName, r.result.Region)); err != nil {
+			return asg.Target{}, nil, err
+		}
+	}
+	return target, r.found(n), nil
+}
+
+// claimed runs act while this workflow holds the claim on the instance. When the claim is lost, act's context ends and
+// the error says why.
+func (r *session) claimed(ctx context.Context, nodeName string, act func(context.Context) error) error {
+	if r.DryRun {
+		if err := r.claims.Free(ctx, r.result.InstanceID); err != nil {
+			r.warn(ctx, err.Error())
+		}
+		return act(ctx)
+	}
+	held, err := r.claims.Acquire(ctx, r.result.InstanceID, nodeName)
+	if apierrors.IsNotFound(err) {
+		return hint.Errorf("create it, or name another with --lease-namespace", "claiming instance %q: namespace %q does not exist in the cluster", r.result.InstanceID, r.LeaseNamespace)
+	}
+	if err != nil {
+		return err
+	}
+	kept, stop := held.Keep(ctx)
+	defer stop()
+	err = act(kept)
+	var notDone *poll.NotDoneError
+	if err != nil && kept.Err() != nil && !errors.As(err, &notDone) {
+		return poll.NotDone(kept, err.Error())
+	}
+	return err
+}
