@@ -29,37 +29,47 @@ type Built struct {
 // Path is the path of a program.
 func (b Built) Path(program string) string { return filepath.Join(b.Bin, program) }
 
-// Build returns the programs, building those whose inputs changed since the last time.
-func (b Builder) Build(ctx context.Context) (Built, error) {
+// Build returns the named programs, building those whose inputs changed since the last time.
+func (b Builder) Build(ctx context.Context, programs ...string) (Built, error) {
 	gc, err := newToolchain(ctx)
 	if err != nil {
 		return Built{}, err
 	}
 	out := Built{Bin: filepath.Join(b.Cache, "bin"), ArgoManifests: filepath.Join(b.Cache, "argo-manifests")}
-	if err := os.MkdirAll(out.Bin, 0o755); err != nil {
-		return Built{}, fmt.Errorf("creating the cache of components: %w", err)
+	for _, dir := range []string{out.Bin, filepath.Join(b.Cache, "keys")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return Built{}, fmt.Errorf("creating the cache of components: %w", err)
+		}
 	}
 	for _, m := range modules() {
-		if err := b.ensure(ctx, gc, m, out); err != nil {
+		if err := b.ensure(ctx, gc, m.only(programs), out); err != nil {
 			return Built{}, fmt.Errorf("building the %s components: %w", m.name, err)
 		}
 	}
 	return out, nil
 }
 
-// ensure builds one module unless its key file says that its programs are those of the present inputs. The key is
+// ensure builds the programs of one module whose key files do not say that they come from the present inputs. A key is
 // written last and removed first: an interrupted build is never taken for a finished one.
 func (b Builder) ensure(ctx context.Context, gc toolchain, m module, out Built) error {
 	key, err := b.key(gc, m)
 	if err != nil {
 		return err
 	}
-	keyFile := filepath.Join(b.Cache, m.name+".key")
-	if have, err := os.ReadFile(keyFile); err == nil && string(have) == key && m.complete(out) {
+	var stale []string
+	for _, p := range m.programs {
+		if !b.fresh(p, key, out) {
+			stale = append(stale, p.Name)
+		}
+	}
+	if len(stale) == 0 {
 		return nil
 	}
-	if err := os.RemoveAll(keyFile); err != nil {
-		return fmt.Errorf("removing the old key: %w", err)
+	m = m.only(stale)
+	for _, p := range m.programs {
+		if err := os.RemoveAll(b.keyFile(p)); err != nil {
+			return fmt.Errorf("removing the old key: %w", err)
+		}
 	}
 	work := filepath.Join(b.Cache, "work-"+m.name)
 	if err := os.RemoveAll(work); err != nil {
@@ -77,17 +87,28 @@ func (b Builder) ensure(ctx context.Context, gc toolchain, m module, out Built) 
 		if err := os.Rename(filepath.Join(bin, builtName(p.Package)), out.Path(p.Name)); err != nil {
 			return fmt.Errorf("keeping %q: %w", p.Name, err)
 		}
-	}
-	if err := os.WriteFile(keyFile, []byte(key), 0o644); err != nil {
-		return fmt.Errorf("writing the key: %w", err)
+		if err := os.WriteFile(b.keyFile(p), []byte(key), 0o644); err != nil {
+			return fmt.Errorf("writing the key: %w", err)
+		}
 	}
 	return nil
+}
+
+func (b Builder) keyFile(p Program) string { return filepath.Join(b.Cache, "keys", p.Name) }
+
+func (b Builder) fresh(p Program, key string, out Built) bool {
+	have, err := os.ReadFile(b.keyFile(p))
+	if err != nil || string(have) != key {
+		return false
+	}
+	_, err = os.Stat(out.Path(p.Name))
+	return err == nil
 }
 
 // key changes with everything that decides what is built.
 func (b Builder) key(gc toolchain, m module) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, gc.version, gc.platform, m.ldflags(), m.programs, fixesVersion)
+	fmt.Fprintln(h, gc.version, gc.platform, m.ldflags(), fixesVersion)
 	for _, name := range inputs() {
 		content, err := os.ReadFile(filepath.Join(b.Source, m.name, name))
 		if err != nil {
@@ -100,16 +121,6 @@ func (b Builder) key(gc toolchain, m module) (string, error) {
 }
 
 func inputs() []string { return []string{"go.mod", "go.sum", "programs.go"} }
-
-func (m module) complete(out Built) bool {
-	for _, p := range m.programs {
-		if _, err := os.Stat(out.Path(p.Name)); err != nil {
-			return false
-		}
-	}
-	_, err := os.Stat(out.ArgoManifests)
-	return !m.vendored || err == nil
-}
 
 // builtName is the file name that go build gives a main package: the last part of its path that is no major version.
 func builtName(pkg string) string {

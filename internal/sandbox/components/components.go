@@ -5,6 +5,7 @@
 package components
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -92,6 +93,29 @@ func (m module) packages() []string {
 	var out []string
 	for _, p := range m.programs {
 		out = append(out, p.Package)
+	}
+	return out
+}
+
+// only is the module with no other programs than the named ones.
+func (m module) only(names []string) module {
+	var kept []Program
+	for _, p := range m.programs {
+		if slices.Contains(names, p.Name) {
+			kept = append(kept, p)
+		}
+	}
+	m.programs = kept
+	return m
+}
+
+// All are the names of all programs.
+func All() []string {
+	var out []string
+	for _, m := range modules() {
+		for _, p := range m.programs {
+			out = append(out, p.Name)
+		}
 	}
 	return out
 }

@@ -1,0 +1,16 @@
+// Sandbox brings up a local Kubernetes cluster with Argo Workflows and a simulated AWS, to try recycling nodes on.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr, terminal: isTerminal(os.Stderr)})
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,134 @@
+package sandbox
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/krusty"
+	kustomize "sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
+)
+
+//go:embed manifests/argo
+var argoOverlay embed.FS
+
+const controllerDeployment = "workflow-controller"
+
+func controllerImage() string { return "quay.io/argoproj/workflow-controller:latest" }
+
+// executorImage is the one that the controller asks for by itself: that of its own version.
+func executorImage() string { return "quay.io/argoproj/argoexec:" + components.ArgoVersion }
+
+// ownNamespaces are the namespaces of the sandbox's own cluster. The one of the recycles takes only pods that run under
+// the strictest of Kubernetes' pod security standards.
+func ownNamespaces() []*unstructured.Unstructured {
+	return []*unstructured.Unstructured{
+		namespace(argoNamespace, nil),
+		namespace(recycleNamespace, map[string]any{
+			"pod-security.kubernetes.io/enforce": "restricted",
+			"pod-security.kubernetes.io/warn":    "restricted",
+		}),
+	}
+}
+
+func namespace(name string, labels map[string]any) *unstructured.Unstructured {
+	metadata := map[string]any{"name": name}
+	if labels != nil {
+		metadata["labels"] = labels
+	}
+	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}}
+}
+
+func (s sandbox) installArgo(ctx context.Context, k kube, upstream string) error {
+	objects, err := renderArgo(upstream)
+	if err != nil {
+		return err
+	}
+	if err := k.apply(ctx, "sandbox-argo", objects); err != nil {
+		return fmt.Errorf("installing Argo Workflows: %w", err)
+	}
+	return nil
+}
+
+// renderArgo lays the sandbox's changes over Argo's own manifests, in memory.
+func renderArgo(upstream string) ([]*unstructured.Unstructured, error) {
+	mem := filesys.MakeFsInMemory()
+	for from, tree := range map[string]fs.FS{"/upstream": os.DirFS(upstream), "/": argoOverlay} {
+		if err := copyTree(mem, from, tree); err != nil {
+			return nil, fmt.Errorf("reading Argo's manifests: %w", err)
+		}
+	}
+	// The overlay names its neighbour "upstream", which lies beside the embedded folder's parent.
+	return render(mem, "/manifests/argo")
+}
+
+func copyTree(to filesys.FileSystem, at string, tree fs.FS) error {
+	return fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(tree, name)
+		if err != nil {
+			return err
+		}
+		return to.WriteFile(path.Join(at, name), content)
+	})
+}
+
+func render(files filesys.FileSystem, dir string) ([]*unstructured.Unstructured, error) {
+	options := krusty.MakeDefaultOptions()
+	options.LoadRestrictions = kustomize.LoadRestrictionsNone
+	resources, err := krusty.MakeKustomizer(options).Run(files, dir)
+	if err != nil {
+		return nil, fmt.Errorf("rendering %q: %w", dir, err)
+	}
+	var out []*unstructured.Unstructured
+	for _, r := range resources.Resources() {
+		object, err := r.Map()
+		if err != nil {
+			return nil, fmt.Errorf("rendering %q: %w", dir, err)
+		}
+		out = append(out, &unstructured.Unstructured{Object: object})
+	}
+	return out, nil
+}
+
+// installWorkflows applies the sandbox's overlay of the shipped workflows.
+func (s sandbox) installWorkflows(ctx context.Context, k kube, c *Cluster) error {
+	objects, err := render(filesys.MakeFsOnDisk(), filepath.Join(s.layout.root, "workflows", "overlays", "sandbox"))
+	if err != nil {
+		return err
+	}
+	if c.Existing {
+		adaptToExisting(objects, c.AWSEndpointInPods)
+	}
+	if err := k.apply(ctx, "sandbox-workflows", objects); err != nil {
+		return fmt.Errorf("installing the workflows: %w", err)
+	}
+	s.say("workflows are installed")
+	return nil
+}
+
+// awaitAll waits for what runs in the cluster.
+func (s sandbox) awaitAll(ctx context.Context, k kube, c *Cluster) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	if err := k.awaitNode(ctx, controlNode); err != nil {
+		return err
+	}
+	s.say("node %s is ready", controlNode)
+	if err := k.awaitDeployment(ctx, argoNamespace, controllerDeployment); err != nil {
+		return err
+	}
+	s.say("Argo Workflows is ready")
+	return s.awaitWorkers(ctx, k, c.AWSEndpoint)
+}

@@ -1,0 +1,177 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/image"
+)
+
+func (s sandbox) up(ctx context.Context, o Options) (*Cluster, error) {
+	if o.Kubeconfig != "" {
+		return s.upOnExisting(ctx, o)
+	}
+	goos, uid := platform()
+	if err := requireRootOnLinux(goos, uid); err != nil {
+		return nil, err
+	}
+	if err := s.layout.requireMachine(); err != nil {
+		return nil, err
+	}
+	if err := installPackages(ctx, func(text string) { s.say("%s", text) }); err != nil {
+		return nil, err
+	}
+	built, err := s.build(ctx, components.All())
+	if err != nil {
+		return nil, err
+	}
+	fingerprint, err := s.fingerprint()
+	if err != nil {
+		return nil, err
+	}
+	if c, why := s.healthy(ctx, fingerprint); c != nil {
+		return s.refresh(ctx, c)
+	} else if why != "" {
+		s.say("starting afresh: %s", why)
+	}
+	if err := s.down(ctx); err != nil {
+		return nil, err
+	}
+	c, err := s.bringUp(ctx, built, fingerprint)
+	if err != nil {
+		s.say("stopping again what was started; logs are in %s", s.layout.logs())
+		return nil, errors.Join(err, s.down(ctx))
+	}
+	return c, nil
+}
+
+// healthy returns the sandbox that is up, if all of it is and it is of the present make. Else it says why not; nothing
+// is said when none was up.
+func (s sandbox) healthy(ctx context.Context, fingerprint string) (*Cluster, string) {
+	c, err := readCluster(s.layout)
+	if err != nil {
+		records, _ := s.layout.processes().List()
+		if len(records) > 0 {
+			return nil, "the last run did not end cleanly"
+		}
+		return nil, ""
+	}
+	if c.Fingerprint != fingerprint {
+		return nil, "the sandbox's programs changed"
+	}
+	records, err := s.layout.processes().List()
+	if err != nil {
+		return nil, err.Error()
+	}
+	for _, r := range records {
+		if !r.Alive() {
+			return nil, r.Name + " has ended"
+		}
+	}
+	if c.Existing || len(records) == 0 {
+		return nil, "the sandbox runs on another cluster"
+	}
+	if err := apiReady(c.Kubeconfig)(ctx); err != nil {
+		return nil, err.Error()
+	}
+	return c, ""
+}
+
+// bringUp starts everything on a machine that holds nothing of an earlier run.
+func (s sandbox) bringUp(ctx context.Context, built components.Built, fingerprint string) (*Cluster, error) {
+	l := s.layout
+	if err := s.prepareMachine(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.startOwn(ctx); err != nil {
+		return nil, err
+	}
+	c := s.newCluster()
+	k, err := connect(c.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.apply(ctx, "sandbox-cluster", ownNamespaces()); err != nil {
+		return nil, err
+	}
+	if err := s.installArgo(ctx, k, built.ArgoManifests); err != nil {
+		return nil, err
+	}
+	if err := s.installWorkflows(ctx, k, c); err != nil {
+		return nil, err
+	}
+	if err := s.createGroup(ctx, c.AWSEndpoint); err != nil {
+		return nil, err
+	}
+	if err := s.awaitAll(ctx, k, c); err != nil {
+		return nil, err
+	}
+	c.Started, c.Fingerprint = time.Now().UTC(), fingerprint
+	if c.StepDigest, err = digest(l.own("step")); err != nil {
+		return nil, err
+	}
+	return c, c.write()
+}
+
+// prepareMachine records what the machine is like, makes room, and writes the keys.
+func (s sandbox) prepareMachine(ctx context.Context) error {
+	l := s.layout
+	if err := os.RemoveAll(l.logs()); err != nil {
+		return fmt.Errorf("removing old logs: %w", err)
+	}
+	if err := os.MkdirAll(l.kubeconfig(""), 0o700); err != nil {
+		return fmt.Errorf("preparing the state folder: %w", err)
+	}
+	if err := l.claimMachine(); err != nil {
+		return err
+	}
+	if err := writeHostState(l.short("host.json"), machineFiles{root: "/"}.record()); err != nil {
+		return err
+	}
+	if err := addAddress(ctx); err != nil {
+		return err
+	}
+	if err := awaitPorts(ctx, 10*time.Second, ports()); err != nil {
+		return err
+	}
+	return writeCertificates(l)
+}
+
+func ports() []string {
+	out := []string{hostPort(address, portAPI), hostPort(address, portAWS), hostPort(address, portKubelet)}
+	for _, p := range []int{portAWS, portEtcd, portEtcdPeer, portControllers, portScheduler, portKubeletHealth, portKwok} {
+		out = append(out, hostPort(loopback, p))
+	}
+	return out
+}
+
+// refresh brings a running sandbox up to date with the checkout: the step image and the workflows.
+func (s sandbox) refresh(ctx context.Context, c *Cluster) (*Cluster, error) {
+	s.say("the sandbox is up since %s", c.Started.Local().Format(time.TimeOnly))
+	step, err := digest(s.layout.own("step"))
+	if err != nil {
+		return nil, err
+	}
+	if step != c.StepDigest {
+		r, err := findRuntime(s.layout)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.importImages(ctx, r, []image.Image{stepImageOf(s.layout)}); err != nil {
+			return nil, err
+		}
+	}
+	k, err := connect(c.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.installWorkflows(ctx, k, c); err != nil {
+		return nil, err
+	}
+	c.StepDigest = step
+	return c, c.write()
+}
