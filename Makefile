@@ -3,8 +3,9 @@ export CGO_ENABLED := 0
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMAGE ?= ghcr.io/eks-recycle/step:$(VERSION)
-# Whatever builds a Dockerfile: docker, podman or buildah, with its flags if it needs any.
+# Whatever builds a Dockerfile: docker, podman or buildah.
 IMAGE_BUILDER ?= docker
+IMAGE_FLAGS ?=
 SANDBOX := go run ./internal/sandbox/cmd/sandbox
 
 LINT_VERSION := v2.15.0
@@ -20,7 +21,7 @@ build: ## build bin/step
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/step ./cmd/step
 
 image: ## build the container image, with IMAGE_BUILDER=docker, podman or buildah
-	$(IMAGE_BUILDER) build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+	$(IMAGE_BUILDER) build $(IMAGE_FLAGS) --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
 lint: $(LINT) ## lint the code, import doors included
 	$(LINT) run ./...

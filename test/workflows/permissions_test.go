@@ -100,6 +100,7 @@ func TestIAMPolicy(t *testing.T) {
 		on("ec2:StopInstances", instance, ours),
 		on("ec2:TerminateInstances", instance, ours),
 		on("ec2:CreateTags", instance, ours, retiredAt, workflow),
+		on("ec2:DeleteTags", instance, ours, retiredAt, workflow),
 	}
 	refused := []iampolicy.Request{
 		on("eks:DescribeCluster", "arn:aws:eks:eu-central-1:111122223333:cluster/staging", nil),
@@ -117,6 +118,7 @@ func TestIAMPolicy(t *testing.T) {
 		on("ec2:CreateTags", instance, theirs, retiredAt),
 		on("ec2:CreateTags", instance, ours, retiredAt, "Tag.2.Key=kubernetes.io/cluster/prod"),
 		on("ec2:CreateTags", instance, ours),
+		on("ec2:DeleteTags", instance, ours, "Tag.1.Key=Name"),
 		on("ec2:CreateTags", "arn:aws:ec2:eu-central-1:111122223333:volume/vol-1", ours, retiredAt),
 		on("ec2:RunInstances", instance, ours),
 		on("ec2:StartInstances", instance, ours),
