@@ -62,12 +62,11 @@ func (s sandbox) installArgo(ctx context.Context, k kube, upstream string) error
 // renderArgo lays the sandbox's changes over Argo's own manifests, in memory.
 func renderArgo(upstream string) ([]*unstructured.Unstructured, error) {
 	mem := filesys.MakeFsInMemory()
-	for from, tree := range map[string]fs.FS{"/upstream": os.DirFS(upstream), "/": argoOverlay} {
+	for from, tree := range map[string]fs.FS{"/manifests/upstream": os.DirFS(upstream), "/": argoOverlay} {
 		if err := copyTree(mem, from, tree); err != nil {
 			return nil, fmt.Errorf("reading Argo's manifests: %w", err)
 		}
 	}
-	// The overlay names its neighbour "upstream", which lies beside the embedded folder's parent.
 	return render(mem, "/manifests/argo")
 }
 
