@@ -7,13 +7,14 @@ FROM --platform=$BUILDPLATFORM ${BUILDER_IMAGE} AS build
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=dev
+ENV GOMODCACHE=/cache/mod GOCACHE=/cache/build
 WORKDIR /src
 # No "go mod download" first: it would fetch what only the tests and the sandbox need, many times the size of the rest.
 COPY go.mod go.sum ./
 COPY cmd cmd
 COPY internal internal
-RUN --mount=type=cache,target=/go/pkg/mod \
-    --mount=type=cache,target=/root/.cache/go-build \
+RUN --mount=type=cache,target=/cache/mod \
+    --mount=type=cache,target=/cache/build \
     CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} \
     go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /out/step ./cmd/step
 
