@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -45,7 +44,6 @@ func awssimComponent(l layout, kubeconfig string, more []string) component {
 	return component{
 		Process: proc.Process{Name: "awssim", Path: l.own("sandbox"), Args: args},
 		ready:   httpReady("http://"+hostPort(loopback, portAWS)+"/_sim/config", plainHTTP()),
-		grace:   2 * time.Second,
 	}
 }
 

@@ -46,6 +46,8 @@ func (c *Cluster) write() error {
 func (c *Cluster) Env(path string) []string {
 	return []string{
 		"KUBECONFIG=" + c.Kubeconfig,
+		// What kubectl remembers of this cluster goes with it.
+		"KUBECACHEDIR=" + c.layout.run("kube-cache"),
 		"ARGO_NAMESPACE=" + c.Namespace,
 		"AWS_ENDPOINT_URL=" + c.AWSEndpoint,
 		"AWS_REGION=" + c.Region,

@@ -40,7 +40,6 @@ const (
 	stepImage          = "ghcr.io/eks-recycle/step:sandbox"
 	pauseImage         = "sandbox.eks-recycle.io/pause:sandbox"
 	cniNetwork         = "eks-recycle-sandbox"
-	cgroup             = "eks-recycle-sandbox"
 	containerdNames    = "k8s.io"
 	defaultReadyWithin = time.Minute
 )
@@ -51,7 +50,6 @@ type component struct {
 	proc.Process
 	files map[string]string
 	ready proc.Check
-	grace time.Duration
 }
 
 func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }

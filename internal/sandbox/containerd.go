@@ -3,7 +3,6 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
 )
@@ -27,7 +26,6 @@ func containerd(l layout, r runtime) component {
 			l.run("cni", "10-pods.conflist"): cniConfig(l),
 		},
 		ready: commandReady("ctr", "--address", l.containerdSocket(), "--timeout=2s", "version"),
-		grace: 5 * time.Second,
 	}
 }
 

@@ -15,11 +15,15 @@ import (
 	"time"
 )
 
-// endContainers ends what containerd leaves running when it stops: containers, found by the cgroup that all of them are
-// in, and their shims, found by the address of the sandbox's own containerd. Asking containerd or runc would be more
+// endContainers ends what containerd leaves running when it stops: containers, found by the cgroups that are named after
+// them, and their shims, found by the address of the sandbox's own containerd. Asking containerd or runc would be more
 // polite, and of no use after a crash.
 func (s sandbox) endContainers(ctx context.Context) error {
-	groups := cgroupFolders()
+	bundles, err := filepath.Glob(s.layout.short("containerd", "io.containerd.runtime.v2.task", containerdNames, "*"))
+	if err != nil {
+		return fmt.Errorf("listing containers: %w", err)
+	}
+	groups := cgroupsOf(bundles)
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	if err := quickly().Until(ctx, func(context.Context) (bool, string, error) {
@@ -33,22 +37,27 @@ func (s sandbox) endContainers(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("ending containers: %w", err)
 	}
-	s.removeContainerFiles()
+	s.removeContainerFiles(bundles)
 	for _, g := range groups {
 		if err := removeCgroup(g); err != nil {
 			return err
 		}
+		// The folder of all containers is somebody else's too if it is not empty.
+		syscall.Rmdir(filepath.Dir(g))
 	}
 	return nil
 }
 
-// cgroupFolders are the sandbox's folder in every hierarchy: one with cgroup v2, one per controller with v1.
-func cgroupFolders() []string {
+// cgroupsOf are the containers' folders in every hierarchy: one with cgroup v2, one per controller with v1. The kubelet
+// names no parent, as it keeps no groups for qualities of service; containerd then puts them under its namespace.
+func cgroupsOf(bundles []string) []string {
 	var out []string
-	for _, pattern := range []string{"/sys/fs/cgroup/" + cgroup, "/sys/fs/cgroup/*/" + cgroup} {
-		found, err := filepath.Glob(pattern)
-		if err == nil {
-			out = append(out, found...)
+	for _, b := range bundles {
+		for _, hierarchy := range []string{"", "*"} {
+			found, err := filepath.Glob(filepath.Join("/sys/fs/cgroup", hierarchy, containerdNames, filepath.Base(b)))
+			if err == nil {
+				out = append(out, found...)
+			}
 		}
 	}
 	return out
@@ -107,8 +116,7 @@ func isShim(cmdline []byte, socket string) bool {
 
 // removeContainerFiles removes what shims and network plugins keep at fixed places outside the sandbox's folders: a
 // shim's socket, whose path its bundle holds, the results of the network plugins, and the kubelet's links to logs.
-func (s sandbox) removeContainerFiles() {
-	bundles, _ := filepath.Glob(s.layout.short("containerd", "io.containerd.runtime.v2.task", containerdNames, "*"))
+func (s sandbox) removeContainerFiles(bundles []string) {
 	for _, b := range bundles {
 		content, err := os.ReadFile(filepath.Join(b, "address"))
 		if socket, ok := strings.CutPrefix(strings.TrimSpace(string(content)), "unix://"); err == nil && ok {

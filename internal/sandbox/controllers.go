@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"time"
-
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
 )
 
@@ -21,7 +19,6 @@ func controllerManager(l layout) component {
 			"--profiling=false",
 		}},
 		ready: httpReady("https://"+hostPort(loopback, portControllers)+"/healthz", selfSigned()),
-		grace: 2 * time.Second,
 	}
 }
 
@@ -37,6 +34,5 @@ func scheduler(l layout) component {
 			"--profiling=false",
 		}},
 		ready: httpReady("https://"+hostPort(loopback, portScheduler)+"/healthz", selfSigned()),
-		grace: 2 * time.Second,
 	}
 }

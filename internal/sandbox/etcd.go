@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
 )
@@ -28,7 +27,6 @@ func etcd(l layout) component {
 			"--log-level=warn",
 		}},
 		ready: httpReady(client+"/health", l.withClientCertificate("etcd-client")),
-		grace: 5 * time.Second,
 	}
 }
 
@@ -65,7 +63,6 @@ func apiserver(l layout) component {
 		}},
 		files: map[string]string{l.kubeconfig("token-webhook"): tokenWebhook()},
 		ready: apiReady(l.kubeconfig("admin")),
-		grace: 5 * time.Second,
 	}
 }
 

@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"time"
-
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
 )
 
@@ -22,7 +20,6 @@ func kubelet(l layout) component {
 		}},
 		files: map[string]string{config: kubeletConfig(l)},
 		ready: httpReady("http://"+hostPort(loopback, portKubeletHealth)+"/healthz", plainHTTP()),
-		grace: 5 * time.Second,
 	}
 }
 
@@ -56,7 +53,6 @@ func kubeletConfig(l layout) string {
 		"volumePluginDir":          l.run("volume-plugins"),
 
 		"cgroupDriver":                  "cgroupfs",
-		"cgroupRoot":                    "/" + cgroup,
 		"cgroupsPerQOS":                 false,
 		"enforceNodeAllocatable":        []any{},
 		"failSwapOn":                    false,

@@ -54,25 +54,18 @@ func (s sandbox) stopOwn(ctx context.Context) error {
 	return nil
 }
 
-// graces are how long programs may take to end; those that are not named keep nothing and are killed after a moment.
-func graces(l layout) map[string]time.Duration {
-	out := map[string]time.Duration{}
-	for _, c := range []component{etcd(l), apiserver(l), containerd(l, runtime{}), kubelet(l)} {
-		out[c.Name] = c.grace
-	}
-	return out
-}
+// grace is how long a program may take to end. What it does at its end is of no use to anybody here: state is thrown
+// away, and connections end with it.
+const grace = 2 * time.Second
 
 func (s sandbox) stopProcesses(ctx context.Context, set proc.Set) error {
 	records, err := set.List()
 	if err != nil {
 		return err
 	}
-	const soon = 2 * time.Second
-	grace := graces(s.layout)
 	var errs []error
 	for _, r := range slices.Backward(records) {
-		errs = append(errs, set.Stop(ctx, r, max(grace[r.Name], soon)))
+		errs = append(errs, set.Stop(ctx, r, grace))
 	}
 	return errors.Join(errs...)
 }

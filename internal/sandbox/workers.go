@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	_ "embed"
-	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
 )
@@ -24,6 +23,5 @@ func kwok(l layout, kubeconfig string) component {
 		}},
 		files: map[string]string{config: kwokConfig},
 		ready: httpReady("http://"+server+"/healthz", plainHTTP()),
-		grace: 2 * time.Second,
 	}
 }
