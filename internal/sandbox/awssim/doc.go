@@ -41,4 +41,15 @@
 // Kinds of faults: error-before (refused, nothing done), error-after (done,
 // and yet answered with an error), drop-before and drop-after (connection
 // closed), delay. They are consumed in the order in which they were given.
+//
+// # Where it is not AWS
+//
+// No source gives the words of ExitStandby's refusals (Launch suspended, at
+// MaxSize) and of ScalingActivityInProgress for one instance; they follow the
+// style of those known. Answers are consistent at once, where those of AWS lag.
+// Cooldowns, warm pools, scaling policies, load balancer health and instance
+// weights by type are left out: a mixed instances group always launches its
+// first override. AZRebalance acts only when told to. An instance refresh
+// replaces one at a time. With kwok the Node of a stopped instance stays Ready,
+// as kwok goes on reporting for it.
 package awssim

@@ -49,30 +49,27 @@ func (s *Sim) lookup(ids []string) ([]*instance, error) {
 	return nil, fail("InvalidInstanceID.NotFound", "The instance IDs '%s' do not exist", strings.Join(missing, ", "))
 }
 
-// wildcard matches a filter value: * is any text, ? any one character.
+// wildcard matches a filter value: * is any text, ? any one character. After
+// a star it tries the shortest text first and comes back to lengthen it.
 func wildcard(pattern, text string) bool {
-	for pattern != "" {
-		switch pattern[0] {
-		case '*':
-			rest := strings.TrimLeft(pattern, "*")
-			for i := range len(text) + 1 {
-				if wildcard(rest, text[i:]) {
-					return true
-				}
-			}
-			return false
-		case '?':
-			if text == "" {
-				return false
-			}
+	star, resume := -1, 0
+	p, i := 0, 0
+	for i < len(text) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, resume = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[i]):
+			p++
+			i++
+		case star >= 0:
+			resume++
+			p, i = star+1, resume
 		default:
-			if text == "" || text[0] != pattern[0] {
-				return false
-			}
+			return false
 		}
-		pattern, text = pattern[1:], text[1:]
 	}
-	return text == ""
+	return strings.Trim(pattern[p:], "*") == ""
 }
 
 // matches tells whether an instance passes a filter, and whether EC2 knows it.

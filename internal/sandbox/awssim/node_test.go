@@ -1,22 +1,13 @@
 package awssim_test
 
 import (
-	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"net/http"
-	"net/http/httptest"
-	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,6 +62,7 @@ func ready(node *corev1.Node) corev1.ConditionStatus {
 }
 
 func TestNodes(t *testing.T) {
+	var down atomic.Bool
 	for _, c := range []struct {
 		name   string
 		change func(*awssim.Config)
@@ -139,14 +131,15 @@ func TestNodes(t *testing.T) {
 			w.pass(time.Hour)
 			w.want(ready(w.node(k, id)), "no condition", "ready")
 		}},
-		{"a cluster that fails is asked again, and holds up nothing", nil, func(w *world, k *fake.Clientset, id string) {
-			down := true
-			k.PrependReactor("*", "nodes", func(ktesting.Action) (bool, runtime.Object, error) {
-				return down, nil, errors.New("connection refused")
+		{"a cluster that fails is asked again, and holds up nothing", func(c *awssim.Config) {
+			down.Store(true)
+			c.Kubernetes.(*fake.Clientset).PrependReactor("*", "nodes", func(ktesting.Action) (bool, runtime.Object, error) {
+				return down.Load(), nil, errors.New("connection refused")
 			})
+		}, func(w *world, k *fake.Clientset, id string) {
 			w.pass(10 * time.Minute)
 			w.want(w.instance(id).State.Name, "running", "instance")
-			down = false
+			down.Store(false)
 			w.pass(10 * time.Second)
 			w.want(ready(w.node(k, id)), "True", "ready in the end")
 		}},
@@ -172,82 +165,4 @@ func TestNodesOfAGroup(t *testing.T) {
 			w.want(w.node(k, id).Labels["alpha.eksctl.io/nodegroup-name"], name, "group")
 		}
 	})
-}
-
-func TestTokenReview(t *testing.T) {
-	token := func(w *world, cluster string, creds aws.Credentials) string {
-		client := sts.New(sts.Options{Region: region, BaseEndpoint: aws.String("http://10.96.0.1:4566"),
-			Credentials: aws.NewCredentialsCache(staticCredentials(creds))})
-		signed, err := sts.NewPresignClient(client).PresignGetCallerIdentity(w.ctx, &sts.GetCallerIdentityInput{}, func(o *sts.PresignOptions) {
-			o.ClientOptions = append(o.ClientOptions, func(o *sts.Options) {
-				o.APIOptions = append(o.APIOptions, smithyhttp.AddHeaderValue("x-k8s-aws-id", cluster))
-			})
-			o.Presigner = expiring{v4.NewSigner()}
-		})
-		w.ok(err)
-		return "k8s-aws-v1." + base64.RawURLEncoding.EncodeToString([]byte(signed.URL))
-	}
-	good := aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "sandbox"}
-	for _, c := range []struct {
-		name  string
-		token func(w *world) string
-		user  string
-		fault string
-	}{
-		{"a good one", func(w *world) string { return token(w, "sandbox", good) }, "arn:aws:iam::000000000000:user/sandbox", ""},
-		{"still good after 14 minutes", func(w *world) string { s := token(w, "sandbox", good); w.pass(14 * time.Minute); return s }, "arn:aws:iam::000000000000:user/sandbox", ""},
-		{"too old after 15 minutes", func(w *world) string { s := token(w, "sandbox", good); w.pass(15*time.Minute + time.Second); return s }, "", "not valid now"},
-		{"for another cluster", func(w *world) string { return token(w, "other", good) }, "", "signature does not match"},
-		{"with a wrong secret", func(w *world) string {
-			return token(w, "sandbox", aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "x"})
-		}, "", "signature does not match"},
-		{"of a stranger", func(w *world) string {
-			return token(w, "sandbox", aws.Credentials{AccessKeyID: "x", SecretAccessKey: "x"})
-		}, "", "access key"},
-		{"of another kind", func(*world) string { return "abc" }, "", "does not begin"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			inWorld(t, nil, func(w *world) {
-				body, err := json.Marshal(map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": map[string]any{}, "spec": map[string]any{"token": c.token(w), "audiences": []string{"x"}}})
-				w.ok(err)
-				answer := httptest.NewRecorder()
-				w.sim.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/_sim/tokenreview", strings.NewReader(string(body))))
-				var review struct {
-					APIVersion string
-					Status     struct {
-						Authenticated bool
-						Error         string
-						User          struct {
-							Username string
-							Groups   []string
-						}
-					}
-				}
-				w.ok(json.Unmarshal(answer.Body.Bytes(), &review))
-				w.want(review.APIVersion, "authentication.k8s.io/v1", "version")
-				w.want(review.Status.Authenticated, c.user != "", "authenticated")
-				w.want(review.Status.User.Username, c.user, "user")
-				if c.user != "" {
-					w.want(review.Status.User.Groups, []string{"eks-recycle:step"}, "groups")
-				}
-				if !strings.Contains(review.Status.Error, c.fault) {
-					w.Errorf("error is %q, want %q", review.Status.Error, c.fault)
-				}
-			})
-		})
-	}
-}
-
-func staticCredentials(c aws.Credentials) aws.CredentialsProvider {
-	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return c, nil })
-}
-
-// expiring puts the X-Amz-Expires that EKS wants into the presigned query.
-type expiring struct{ *v4.Signer }
-
-func (e expiring) PresignHTTP(ctx context.Context, c aws.Credentials, r *http.Request, hash, service, region string, at time.Time, opts ...func(*v4.SignerOptions)) (string, http.Header, error) {
-	q := r.URL.Query()
-	q.Set("X-Amz-Expires", "60")
-	r.URL.RawQuery = q.Encode()
-	return e.Signer.PresignHTTP(ctx, c, r, hash, service, region, at, opts...)
 }

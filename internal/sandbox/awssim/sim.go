@@ -91,6 +91,7 @@ func (s *Sim) Configure(change func(*Config)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.cfg
+	next.TokenGroups = slices.Clone(s.cfg.TokenGroups)
 	change(&next)
 	next = next.withDefaults()
 	if err := next.validate(); err != nil {

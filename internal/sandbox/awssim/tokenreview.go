@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,11 +53,12 @@ func (s *Sim) reviewToken(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	user, err := s.tokenUser(review.Spec.Token)
+	log := s.cfg.Log
 	s.mu.Unlock()
 	answer := tokenReview{APIVersion: review.APIVersion, Kind: "TokenReview", Status: tokenStatus{Authenticated: err == nil, User: user}}
 	if err != nil {
 		answer.Status.Error = err.Error()
-		s.cfg.Log.Info("token refused", "error", err)
+		log.Info("token refused", "error", err)
 	}
 	writeJSON(w, http.StatusOK, answer)
 }
@@ -103,7 +105,7 @@ func (s *Sim) tokenUser(token string) (*tokenUser, error) {
 	}
 	arn := s.userARN(who.accessKey)
 	return &tokenUser{
-		Username: arn, UID: "aws-iam-authenticator:" + s.cfg.AccountID + ":" + who.accessKey, Groups: s.cfg.TokenGroups,
+		Username: arn, UID: "aws-iam-authenticator:" + s.cfg.AccountID + ":" + who.accessKey, Groups: slices.Clone(s.cfg.TokenGroups),
 		Extra: map[string][]string{"accessKeyId": {who.accessKey}, "arn": {arn}, "canonicalArn": {arn}, "principalId": {who.accessKey}, "sessionName": {""}},
 	}, nil
 }
