@@ -35,13 +35,19 @@ const (
 	recycleNamespace   = "eks-recycle"
 	controlTaint       = "sandbox.eks-recycle.io/control"
 	controlLabel       = "sandbox.eks-recycle.io/control"
-	annotationRunFor   = "sandbox.eks-recycle.io/run-for"
-	annotationStopsIn  = "sandbox.eks-recycle.io/stops-in"
 	stepImage          = "ghcr.io/eks-recycle/step:sandbox"
 	pauseImage         = "sandbox.eks-recycle.io/pause:sandbox"
 	cniNetwork         = "eks-recycle-sandbox"
 	containerdNames    = "k8s.io"
 	defaultReadyWithin = time.Minute
+)
+
+// Annotations by which a pod on a worker node tells kwok what its containers would do.
+const (
+	// AnnotationRunFor is how long a pod runs before it succeeds, such as "1m30s"; without it, it runs on.
+	AnnotationRunFor = "sandbox.eks-recycle.io/run-for"
+	// AnnotationStopsIn is how long a pod takes to stop when it is deleted; 2s without it, its grace period at most.
+	AnnotationStopsIn = "sandbox.eks-recycle.io/stops-in"
 )
 
 // component is a program of the sandbox: what is run, the files that it reads, and how to tell that it works. It is

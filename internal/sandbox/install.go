@@ -18,8 +18,8 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 )
 
-//go:embed manifests/argo
-var argoOverlay embed.FS
+//go:embed manifests/argo manifests/access
+var manifests embed.FS
 
 const controllerDeployment = "workflow-controller"
 
@@ -62,12 +62,20 @@ func (s sandbox) installArgo(ctx context.Context, k kube, upstream string) error
 // renderArgo lays the sandbox's changes over Argo's own manifests, in memory.
 func renderArgo(upstream string) ([]*unstructured.Unstructured, error) {
 	mem := filesys.MakeFsInMemory()
-	for from, tree := range map[string]fs.FS{"/manifests/upstream": os.DirFS(upstream), "/": argoOverlay} {
+	for from, tree := range map[string]fs.FS{"/manifests/upstream": os.DirFS(upstream), "/": manifests} {
 		if err := copyTree(mem, from, tree); err != nil {
 			return nil, fmt.Errorf("reading Argo's manifests: %w", err)
 		}
 	}
 	return render(mem, "/manifests/argo")
+}
+
+func renderAccess() ([]*unstructured.Unstructured, error) {
+	mem := filesys.MakeFsInMemory()
+	if err := copyTree(mem, "/", manifests); err != nil {
+		return nil, fmt.Errorf("reading the manifests of access: %w", err)
+	}
+	return render(mem, "/manifests/access")
 }
 
 func copyTree(to filesys.FileSystem, at string, tree fs.FS) error {
@@ -109,6 +117,12 @@ func (s sandbox) installWorkflows(ctx context.Context, k kube, c *Cluster) error
 	}
 	if c.Existing {
 		adaptToExisting(objects, c.AWSEndpointInPods)
+	} else {
+		access, err := renderAccess()
+		if err != nil {
+			return err
+		}
+		objects = append(objects, access...)
 	}
 	if err := k.apply(ctx, "sandbox-workflows", objects); err != nil {
 		return fmt.Errorf("installing the workflows: %w", err)
