@@ -64,6 +64,7 @@ const (
 	TagRetiredAt   = "eks-recycle.io/retired-at"
 	TagWorkflow    = "eks-recycle.io/workflow"
 	TagGroup       = "eks-recycle.io/asg"
+	TagNode        = "eks-recycle.io/node"
 	TagReplacement = "eks-recycle.io/replacement"
 )
 

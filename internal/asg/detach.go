@@ -17,8 +17,8 @@ import (
 
 // Retirement is what is written on an instance before it leaves its group.
 type Retirement struct {
-	At                           time.Time
-	Workflow, Group, Replacement string
+	At                                 time.Time
+	Workflow, Group, Node, Replacement string
 }
 
 // MarkRetiring tags the instance. It is done before the detach: from then on a later run knows how to go on, and what
@@ -28,6 +28,7 @@ func (c *Client) MarkRetiring(ctx context.Context, id string, r Retirement) erro
 		{Key: aws.String(TagRetiredAt), Value: aws.String(r.At.UTC().Format(time.RFC3339))},
 		{Key: aws.String(TagWorkflow), Value: aws.String(r.Workflow)},
 		{Key: aws.String(TagGroup), Value: aws.String(r.Group)},
+		{Key: aws.String(TagNode), Value: aws.String(r.Node)},
 		{Key: aws.String(TagReplacement), Value: aws.String(r.Replacement)},
 	}})
 	if err != nil {
@@ -39,7 +40,7 @@ func (c *Client) MarkRetiring(ctx context.Context, id string, r Retirement) erro
 // UnmarkRetiring takes the tags of MarkRetiring away.
 func (c *Client) UnmarkRetiring(ctx context.Context, id string) error {
 	_, err := c.Instances.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
-		{Key: aws.String(TagRetiredAt)}, {Key: aws.String(TagWorkflow)}, {Key: aws.String(TagGroup)}, {Key: aws.String(TagReplacement)},
+		{Key: aws.String(TagRetiredAt)}, {Key: aws.String(TagWorkflow)}, {Key: aws.String(TagGroup)}, {Key: aws.String(TagNode)}, {Key: aws.String(TagReplacement)},
 	}})
 	if err != nil {
 		return fmt.Errorf("removing tags of instance %q: %w", id, err)

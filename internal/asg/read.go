@@ -32,9 +32,6 @@ const groupTag = "aws:autoscaling:groupName"
 
 // Lookup reads an instance and the group it is a member of: two calls.
 func (c *Client) Lookup(ctx context.Context, id string) (Target, error) {
-	if err := CheckInstanceID(id); err != nil {
-		return Target{}, err
-	}
 	instance, err := c.Instance(ctx, id)
 	if err != nil {
 		return Target{}, err

@@ -24,17 +24,12 @@ type Streams struct {
 	Version  string
 }
 
-// System returns the streams of the running process.
-func System() Streams {
-	return Streams{Out: os.Stdout, Err: os.Stderr, Connect: Connect, Version: version()}
-}
-
-// version is the module's, as the build recorded it.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
+// System returns the streams of the running process. An empty version means the one that the build recorded.
+func System(version string) Streams {
+	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
+		version = info.Main.Version
 	}
-	return "unknown"
+	return Streams{Out: os.Stdout, Err: os.Stderr, Connect: Connect, Version: version}
 }
 
 // Run runs one subcommand and returns the process's exit code.
@@ -50,7 +45,7 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 		Writer:          streams.Out,
 		ErrWriter:       streams.Err,
 		ExitErrHandler:  func(*cli.Context, error) {},
-		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
+		OnUsageError:    badUsage,
 		CommandNotFound: func(_ *cli.Context, name string) { code = argo.ExitUsage; report(streams.Err, unknownCommand(name)) },
 	}
 	for _, s := range steps() {
@@ -73,6 +68,10 @@ func versionCommand(streams Streams) *cli.Command {
 			return err
 		},
 	}
+}
+
+func badUsage(c *cli.Context, err error, _ bool) error {
+	return usageError{hint.Wrap(err, "step "+c.Command.Name+" --help lists the flags")}
 }
 
 func unknownCommand(name string) error {

@@ -54,7 +54,7 @@ func (r *session) mayEvictAll(n *corev1.Node) bool {
 		return false
 	}
 	deadline, err := r.deadline(n)
-	return err == nil && time.Now().After(deadline)
+	return err == nil && !time.Now().Before(deadline)
 }
 
 func (r *session) planEvict(ctx context.Context, n *corev1.Node, e drain.Eviction) error {

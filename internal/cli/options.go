@@ -84,7 +84,7 @@ func env(name string) []string {
 	return []string{"EKS_RECYCLE_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
 }
 
-// parse reads and checks the options before any client exists. Every error it returns is a usageError.
+// parse reads and checks the options before any client exists.
 func parse(c *cli.Context) (Options, error) {
 	o := Options{
 		InstanceID: set(c, "instance-id"), Node: set(c, "node"),
@@ -108,6 +108,9 @@ func parse(c *cli.Context) (Options, error) {
 	}
 	if err := o.validate(c); err != nil {
 		return o, usageError{err}
+	}
+	if o.InstanceID != "" {
+		return o, asg.CheckInstanceID(o.InstanceID) // refused like an unknown id, not like a mistyped flag
 	}
 	return o, nil
 }

@@ -115,7 +115,7 @@ func (r *session) leave(ctx context.Context, id, replacement string, n *corev1.N
 func (r *session) detach(ctx context.Context, t asg.Target, replacement string) error {
 	id, before := t.Instance.ID, *t.Group
 	if !t.Instance.Retiring() {
-		mark := asg.Retirement{At: time.Now(), Workflow: r.Workflow, Group: before.Name, Replacement: replacement}
+		mark := asg.Retirement{At: time.Now(), Workflow: r.Workflow, Group: before.Name, Node: r.result.NodeName, Replacement: replacement}
 		if err := r.asg.MarkRetiring(ctx, id, mark); err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func retired(t asg.Target, n *corev1.Node) bool {
 
 func (r *session) resumeRetired(t asg.Target) error {
 	tags := t.Instance.Tags
-	r.result.ASGName, r.result.ReplacementInstance = tags[asg.TagGroup], tags[asg.TagReplacement]
+	r.result.ASGName, r.result.NodeName, r.result.ReplacementInstance = tags[asg.TagGroup], tags[asg.TagNode], tags[asg.TagReplacement]
 	return r.done("instance %s is being retired since %s by %s: nothing to do here", t.Instance.ID, tags[asg.TagRetiredAt], tags[asg.TagWorkflow])
 }
 
@@ -184,16 +184,10 @@ func (f *newcomers) find(ctx context.Context, candidates []asg.Member, searchAll
 		if node.ReplacementFor(n) != f.target {
 			continue
 		}
-		if node.Ready(n) {
-			return n, "", nil
-		}
 		status = fmt.Sprintf("replacement %s (node %s) is not Ready", candidate.ID, n.Name)
-		f.log.InfoContext(ctx, "waiting", "for", status)
-		if _, err := f.nodes.AwaitReady(ctx, n.Name, f.PollInterval); err != nil {
-			return nil, status, err
-		}
-		if n, err = f.nodes.Get(ctx, n.Name); err == nil && node.Ready(n) {
-			return n, "", nil
+		ready, err := f.nodes.AwaitReady(ctx, n, f.PollInterval)
+		if ready != nil || err != nil {
+			return ready, status, err
 		}
 	}
 	return nil, status, nil

@@ -75,13 +75,16 @@ type session struct {
 var errWindow = errors.New("the poll window of this attempt ended; run the step again")
 
 func (s step) command(streams Streams) *cli.Command {
-	return &cli.Command{Name: s.name, Usage: s.usage, Flags: flags(), Action: func(c *cli.Context) error {
-		o, err := parse(c)
-		if err != nil {
-			return err
-		}
-		return s.execute(c.Context, o, streams)
-	}}
+	return &cli.Command{
+		Name: s.name, Usage: s.usage, Flags: flags(), HideHelpCommand: true, OnUsageError: badUsage,
+		Action: func(c *cli.Context) error {
+			o, err := parse(c)
+			if err != nil {
+				return err
+			}
+			return s.execute(c.Context, o, streams)
+		},
+	}
 }
 
 // execute runs the step within its window. Errors that go away by themselves start it anew: every step observes first,

@@ -23,9 +23,6 @@ func (r *session) locate(ctx context.Context) (*corev1.Node, error) {
 	if r.Node != "" {
 		return r.byName(ctx)
 	}
-	if err := asg.CheckInstanceID(r.InstanceID); err != nil {
-		return nil, err
-	}
 	r.result.InstanceID = r.InstanceID
 	name, err := r.claims.Node(ctx, r.InstanceID)
 	if err != nil {

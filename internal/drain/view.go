@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,6 +48,7 @@ func watchPods(ctx context.Context, kube kubernetes.Interface, q query) (*view, 
 			ObjectType:    &corev1.Pod{},
 			Handler:       handler,
 			Transform:     slim,
+			ResyncPeriod:  time.Hour, // looks at its own store again; costs the API server nothing
 		})
 		v.stores, v.synced = append(v.stores, store), append(v.synced, controller.HasSynced)
 		go controller.RunWithContext(ctx)

@@ -10,10 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
 	"k8s.io/client-go/util/retry"
 
@@ -91,33 +89,29 @@ func diff(n *corev1.Node, marks []Mark) (patch []byte, changes bool, err error) 
 	return patch, true, err
 }
 
-// AwaitReady watches one Node until it is Ready, the duration passes or the context ends.
-func (c *Client) AwaitReady(ctx context.Context, name string, atMost time.Duration) (bool, error) {
+// AwaitReady watches a Node, from the version given, until it is Ready, atMost passes or the watch ends. It returns the
+// Node if it is Ready and nil if not; the caller looks again.
+func (c *Client) AwaitReady(ctx context.Context, n *corev1.Node, atMost time.Duration) (*corev1.Node, error) {
+	if Ready(n) {
+		return n, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	selector := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
-	nodes := c.Kube.CoreV1().Nodes()
-	lw := &cache.ListWatch{
-		ListFunc: func(opts metav1.ListOptions) (runtime.Object, error) {
-			opts.FieldSelector = selector
-			return nodes.List(ctx, opts)
-		},
-		WatchFunc: func(opts metav1.ListOptions) (watch.Interface, error) {
-			opts.FieldSelector = selector
-			return nodes.Watch(ctx, opts)
-		},
-	}
-	_, err := watchtools.UntilWithSync(ctx, lw, &corev1.Node{}, nil, func(event watch.Event) (bool, error) {
-		n, ok := event.Object.(*corev1.Node)
-		return ok && event.Type != watch.Deleted && Ready(n), nil
+	watching, err := c.Kube.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, n.Name).String(), ResourceVersion: n.ResourceVersion,
 	})
-	if err == nil {
-		return true, nil
+	if err != nil {
+		return nil, fmt.Errorf("watching node %q: %w", n.Name, err)
 	}
-	if ctx.Err() != nil {
-		return false, nil
+	event, err := watchtools.UntilWithoutRetry(ctx, watching, func(event watch.Event) (bool, error) {
+		now, ok := event.Object.(*corev1.Node)
+		return ok && event.Type != watch.Deleted && Ready(now), nil
+	})
+	if err != nil {
+		return nil, nil //nolint:nilnil,nilerr // not Ready yet is an answer; whatever ended the watch, the caller looks again
 	}
-	return false, fmt.Errorf("watching node %q: %w", name, err)
+	ready, _ := event.Object.(*corev1.Node)
+	return ready, nil
 }
 
 // Event records on the Node what happened to it, for kubectl describe node. It is best effort: a recycle does not fail

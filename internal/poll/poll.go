@@ -5,6 +5,7 @@ package poll
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -53,10 +54,13 @@ func (l Loop) Until(ctx context.Context, condition Condition) error {
 	pause := l.Interval
 	for {
 		done, status, err := condition(ctx)
+		var inner *NotDoneError
 		switch {
+		case errors.As(err, &inner) && !l.transient(err):
+			return err
 		case ctx.Err() != nil && (err != nil || !done):
 			return NotDone(ctx, orElse(status, last))
-		case err != nil && l.Transient != nil && l.Transient(err):
+		case l.transient(err):
 			status = "retrying: " + err.Error()
 			pause = min(pause*2, max(maxBackoff, l.Interval))
 		case err != nil:
@@ -79,6 +83,10 @@ func (l Loop) Until(ctx context.Context, condition Condition) error {
 // NotDone is the error of a wait that the end of ctx interrupted.
 func NotDone(ctx context.Context, status string) error {
 	return &NotDoneError{Status: status, Cause: context.Cause(ctx)}
+}
+
+func (l Loop) transient(err error) bool {
+	return err != nil && l.Transient != nil && l.Transient(err)
 }
 
 func (l Loop) sleep(ctx context.Context, d time.Duration) bool {

@@ -1,0 +1,144 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/fake"
+	ktesting "k8s.io/client-go/testing"
+)
+
+// fakeAPI is client-go's fake with what it lacks of an API server: field selectors in list and watch, label selectors in
+// watch, and evictions that respect budgets and UIDs.
+func (w *world) fakeAPI() *fake.Clientset {
+	kube := fake.NewClientset()
+	for _, resource := range []string{"pods", "nodes"} {
+		kube.PrependReactor("list", resource, func(action ktesting.Action) (bool, runtime.Object, error) {
+			list := action.(ktesting.ListActionImpl)
+			all, err := kube.Tracker().List(list.GetResource(), list.GetKind(), list.GetNamespace(), list.GetListOptions())
+			if err != nil {
+				return true, nil, err
+			}
+			items, err := meta.ExtractList(all)
+			if err != nil {
+				return true, nil, err
+			}
+			kept := items[:0]
+			for _, item := range items {
+				if selected(item, list.GetListRestrictions().Labels, list.GetListRestrictions().Fields) {
+					kept = append(kept, item)
+				}
+			}
+			return true, all, meta.SetList(all, kept)
+		})
+		kube.PrependWatchReactor(resource, func(action ktesting.Action) (bool, watch.Interface, error) {
+			watching := action.(ktesting.WatchActionImpl)
+			all, err := kube.Tracker().Watch(watching.GetResource(), watching.GetNamespace(), watching.ListOptions)
+			if err != nil {
+				return true, nil, err
+			}
+			return true, newSelectedWatch(all, watching.GetWatchRestrictions()), nil
+		})
+	}
+	kube.PrependReactor("create", "pods", func(action ktesting.Action) (bool, runtime.Object, error) {
+		eviction, ok := action.(ktesting.CreateAction).GetObject().(*policyv1.Eviction)
+		if !ok || action.GetSubresource() != "eviction" {
+			return false, nil, nil
+		}
+		return true, nil, w.evict(kube, eviction)
+	})
+	return kube
+}
+
+// selectedWatch passes on what its selectors let through. It ends with Stop even if nobody reads any more, which
+// apimachinery's watch.Filter does not.
+type selectedWatch struct {
+	all     watch.Interface
+	events  chan watch.Event
+	stopped chan struct{}
+	once    sync.Once
+}
+
+func newSelectedWatch(all watch.Interface, r ktesting.WatchRestrictions) *selectedWatch {
+	s := &selectedWatch{all: all, events: make(chan watch.Event), stopped: make(chan struct{})}
+	go func() {
+		defer close(s.events)
+		for event := range all.ResultChan() {
+			if !selected(event.Object, r.Labels, r.Fields) {
+				event.Type = watch.Deleted // what no longer fits the selector is deleted for this watch
+			}
+			select {
+			case s.events <- event:
+			case <-s.stopped:
+				return
+			}
+		}
+	}()
+	return s
+}
+
+func (s *selectedWatch) ResultChan() <-chan watch.Event { return s.events }
+
+func (s *selectedWatch) Stop() {
+	s.once.Do(func() { close(s.stopped); s.all.Stop() })
+}
+
+// grace is how long an evicted pod takes to go.
+const grace = 5 * time.Second
+
+func (w *world) evict(kube *fake.Clientset, e *policyv1.Eviction) error {
+	object, err := kube.Tracker().Get(corev1.SchemeGroupVersion.WithResource("pods"), e.Namespace, e.Name) // the client would wait for itself
+	if err != nil {
+		return err
+	}
+	p := object.(*corev1.Pod)
+	if uid := e.DeleteOptions.Preconditions.UID; uid == nil || *uid != p.UID {
+		return apierrors.NewConflict(corev1.Resource("pods"), e.Name, fmt.Errorf("precondition failed"))
+	}
+	w.mu.Lock()
+	budget := w.budget[e.Name]
+	w.mu.Unlock()
+	if budget != "" {
+		blocked := apierrors.NewTooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", 0)
+		blocked.ErrStatus.Details.Causes = append(blocked.ErrStatus.Details.Causes, metav1.StatusCause{
+			Type: policyv1.DisruptionBudgetCause, Message: fmt.Sprintf("The disruption budget %s needs 1 healthy pods and has 1 currently", budget),
+		})
+		return blocked
+	}
+	go func() {
+		time.Sleep(grace)
+		if err := kube.CoreV1().Pods(e.Namespace).Delete(context.Background(), e.Name, metav1.DeleteOptions{}); err != nil {
+			w.Error(err)
+		}
+	}()
+	return nil
+}
+
+func (w *world) block(pod, budget string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.budget[pod] = budget
+}
+
+func selected(object runtime.Object, byLabel labels.Selector, byField fields.Selector) bool {
+	accessor, err := meta.Accessor(object)
+	if err != nil {
+		return false
+	}
+	set := fields.Set{"metadata.name": accessor.GetName()}
+	if p, ok := object.(*corev1.Pod); ok {
+		set["spec.nodeName"], set["spec.restartPolicy"], set["status.phase"] = p.Spec.NodeName, string(p.Spec.RestartPolicy), string(p.Status.Phase)
+	}
+	return (byField == nil || byField.Matches(set)) && (byLabel == nil || byLabel.Matches(labels.Set(accessor.GetLabels())))
+}

@@ -1,0 +1,351 @@
+package cli_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
+)
+
+func TestRecycleStopsTheInstanceAndLeavesTheGroupAsItWas(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.pod(w.ids[0], "batch", 20*time.Hour, nil)
+		before := time.Now()
+		w.recycle(w.ids[0])
+		if took := time.Since(before); took < 20*time.Hour || took > 20*time.Hour+30*time.Minute {
+			w.Errorf("the recycle took %s, want the pod's 20 h and little more", took)
+		}
+		if state := w.instanceState(w.ids[0]); state != "stopped" {
+			w.Errorf("instance is %s", state)
+		}
+		if w.nodeOf(w.ids[0]) != nil {
+			w.Error("the Node is still there")
+		}
+		want := []string{"EnterStandby", "CreateTags", "DetachInstances", "StopInstances"}
+		if diff := cmp.Diff(want, w.actions()); diff != "" {
+			w.Errorf("calls that change something (-want +got):\n%s", diff)
+		}
+		w.whole(w.ids[1:]...)
+	})
+}
+
+func TestRecycleAgainAfterItIsDoneChangesNothing(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.recycle(w.ids[0], "--action", "terminate")
+		calls := len(w.actions())
+		w.recycle(w.ids[0], "--action", "terminate")
+		if more := w.actions()[calls:]; len(more) > 0 {
+			w.Errorf("the second run called %v", more)
+		}
+		w.whole(w.ids[1:]...)
+	})
+}
+
+func TestEveryStepRunTwiceDoesItsWorkOnce(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.pod(w.ids[0], "web", 0, func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyAlways })
+		for _, name := range []string{"standby", "taint", "drain", "evict", "retire"} {
+			w.done(name, "--instance-id", w.ids[0])
+			calls := len(w.actions())
+			w.done(name, "--instance-id", w.ids[0])
+			if more := w.actions()[calls:]; len(more) > 0 {
+				w.Errorf("the second run of %s called %v", name, more)
+			}
+		}
+		w.done("settle", "--instance-id", w.ids[0], "--workflow-status", "Succeeded")
+		w.whole(w.ids[1:]...)
+	})
+}
+
+func TestStandbyNamesTheReplacement(t *testing.T) {
+	for _, naming := range []string{awssim.NamingIP, awssim.NamingResource, awssim.NamingInstanceID} {
+		t.Run(naming, func(t *testing.T) {
+			inWorld(t, func(c *awssim.Config) { c.NodeNaming = naming }, func(w *world) {
+				o := w.done("standby", "--node", w.nodeOf(w.ids[1]).Name)
+				if o.result.InstanceID != w.ids[1] || o.result.ASGName != group || o.result.Region != "eu-central-1" {
+					w.Errorf("result %+v", o.result)
+				}
+				if replacement := o.result.ReplacementInstance; replacement == "" || slices.Contains(w.ids, replacement) || o.result.ReplacementNode != w.nodeOf(replacement).Name {
+					w.Errorf("replacement %q on node %q", replacement, o.result.ReplacementNode)
+				}
+				n := w.nodeOf(w.ids[1])
+				if len(n.Spec.Taints) != 1 || n.Spec.Taints[0].Effect != corev1.TaintEffectPreferNoSchedule {
+					w.Errorf("taints of the leaving node: %v", n.Spec.Taints)
+				}
+			})
+		})
+	}
+}
+
+func TestStandbyWaitsForTheReplacementsNodeToBeReady(t *testing.T) {
+	inWorld(t, func(c *awssim.Config) { c.NodeReady = 40 * time.Minute }, func(w *world) {
+		w.Log("the first three nodes are not Ready yet either, which is nobody's business")
+		o := w.step("standby", "--instance-id", w.ids[0], "--replacement-timeout", "2h")
+		if o.code != 75 || !strings.Contains(o.result.Message, "is not Ready") {
+			w.Fatalf("exit %d: %s", o.code, o.result.Message)
+		}
+		w.done("standby", "--instance-id", w.ids[0], "--replacement-timeout", "2h")
+	})
+}
+
+func TestDrainActsOnTheLastPodsEndAtOnce(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.done("standby", "--instance-id", w.ids[0])
+		w.done("taint", "--instance-id", w.ids[0])
+		w.pod(w.ids[0], "long", 7*time.Minute+13*time.Second, nil)
+		before := time.Now()
+		w.done("drain", "--instance-id", w.ids[0])
+		if took := time.Since(before); took != 7*time.Minute+13*time.Second {
+			w.Errorf("drain took %s after a pod of 7m13s", took)
+		}
+	})
+}
+
+func TestDrainCountsOnlyPodsThatMatter(t *testing.T) {
+	always := func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyAlways }
+	yes := true
+	for name, c := range map[string]struct {
+		flags  []string
+		change func(*corev1.Pod)
+		counts bool
+	}{
+		"a batch pod, no selector":              {nil, nil, true},
+		"a service pod, no selector":            {nil, always, false},
+		"a service pod that the selector names": {[]string{"--label-selector", "app=web"}, func(p *corev1.Pod) { always(p); p.Labels = map[string]string{"app": "web"} }, true},
+		"a key alone":                           {[]string{"--label-selector", "app"}, func(p *corev1.Pod) { p.Labels = map[string]string{"app": "x"} }, true},
+		"a batch pod that the selector leaves":  {[]string{"--label-selector", "app=web"}, nil, false},
+		"a pod of another namespace":            {[]string{"--namespace", "team-a,team-b"}, nil, false},
+		"a pod of one of the namespaces":        {[]string{"--namespace", "team-a,default"}, nil, true},
+		"a Succeeded pod":                       {nil, func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }, false},
+		"a Failed pod":                          {nil, func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }, false},
+		"a DaemonSet's pod": {[]string{"--label-selector", "app"}, func(p *corev1.Pod) {
+			p.Labels = map[string]string{"app": "x"}
+			p.OwnerReferences = []metav1.OwnerReference{{Kind: "DaemonSet", Controller: &yes}}
+		}, false},
+		"a mirror pod":                           {nil, func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }, false},
+		"the recycle's own pod":                  {nil, func(p *corev1.Pod) { p.Labels = map[string]string{"app.kubernetes.io/name": "eks-recycle"} }, false},
+		"a terminating pod counts until it goes": {nil, func(p *corev1.Pod) { now := metav1.Now(); p.DeletionTimestamp = &now; p.Finalizers = []string{"x/y"} }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.done("taint", "--instance-id", w.ids[0])
+				w.pod(w.ids[0], "one", 0, c.change)
+				o := w.step("drain", append([]string{"--instance-id", w.ids[0], "--poll-window", "1m"}, c.flags...)...)
+				if want := map[bool]int{true: 75, false: 0}[c.counts]; o.code != want {
+					w.Errorf("exit %d, want %d: %s", o.code, want, o.result.Message)
+				}
+			})
+		})
+	}
+}
+
+func TestMaxWaitSpansAttemptsAndWorkflows(t *testing.T) {
+	for _, c := range []struct {
+		onTimeout string
+		code      int
+		message   string
+	}{
+		{"fail", 1, "still run after 50m0s: default/stuck"},
+		{"evict", 0, "gave up waiting for 1 pod(s)"},
+	} {
+		t.Run(c.onTimeout, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				flags := []string{"--instance-id", w.ids[0], "--max-wait", "50m", "--on-timeout", c.onTimeout}
+				w.done("standby", flags...)
+				w.done("taint", flags...)
+				w.pod(w.ids[0], "stuck", 0, nil)
+				before := time.Now()
+				for _, holder := range []string{"wf-1", "wf-1"} {
+					if o := w.stepAs(w.Context(), holder, "drain", flags...); o.code != 75 {
+						w.Fatalf("exit %d", o.code)
+					}
+				}
+				time.Sleep(6 * time.Minute) // the claim of wf-1 expires
+				o := w.stepAs(w.Context(), "wf-2", "drain", flags...)
+				if o.code != c.code || !strings.Contains(o.result.Message, c.message) {
+					w.Errorf("exit %d: %s", o.code, o.result.Message)
+				}
+				if took := time.Since(before); took > 51*time.Minute {
+					w.Errorf("it took %s", took)
+				}
+				if c.onTimeout == "evict" {
+					if o := w.stepAs(w.Context(), "wf-2", "evict", flags...); o.code != 0 {
+						w.Errorf("evict: exit %d: %s", o.code, o.result.Message)
+					}
+					if pods, _ := w.kube.CoreV1().Pods("").List(context.Background(), metav1.ListOptions{}); len(pods.Items) > 0 {
+						w.Error("the pod is still there")
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestEvictNamesTheBudgetAndKeepsTrying(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.done("taint", "--instance-id", w.ids[0])
+		w.pod(w.ids[0], "web", 0, func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyAlways })
+		w.pod(w.ids[0], "batch", 15*time.Minute, nil)
+		w.block("web", "web-pdb")
+		o := w.step("evict", "--instance-id", w.ids[0], "--poll-window", "5m")
+		if o.code != 75 || !strings.Contains(o.result.Message, "default/web is blocked: The disruption budget web-pdb") || !strings.Contains(o.result.Message, "default/batch finishes by itself") {
+			w.Fatalf("exit %d: %s", o.code, o.result.Message)
+		}
+		w.block("web", "")
+		w.done("evict", "--instance-id", w.ids[0])
+		p, err := w.kube.CoreV1().Pods("default").Get(context.Background(), "batch", metav1.GetOptions{})
+		if err != nil || p.Status.Phase != corev1.PodSucceeded {
+			w.Errorf("the batch pod did not finish by itself: %v %v", p.Status.Phase, err)
+		}
+	})
+}
+
+func TestDetachRefusedFromStandbyTakesTheSlowWayRound(t *testing.T) {
+	inWorld(t, func(c *awssim.Config) { c.DetachFromStandby = awssim.DetachRefuse }, func(w *world) {
+		w.recycle(w.ids[0])
+		want := []string{"EnterStandby", "CreateTags", "DetachInstances", "ExitStandby", "DetachInstances", "StopInstances"}
+		if diff := cmp.Diff(want, w.actions()); diff != "" {
+			w.Errorf("calls that change something (-want +got):\n%s", diff)
+		}
+		w.whole(w.ids[1:]...)
+		if state := w.instanceState(w.ids[0]); state != "stopped" {
+			w.Errorf("instance is %s", state)
+		}
+	})
+}
+
+func TestRetireRefusesANodeWithPodsThatMatter(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		for _, name := range []string{"standby", "taint", "drain", "evict"} {
+			w.done(name, "--instance-id", w.ids[0])
+		}
+		w.pod(w.ids[0], "late", time.Hour, nil)
+		o := w.step("retire", "--instance-id", w.ids[0])
+		if o.code != 75 || !strings.Contains(o.result.Message, "default/late") {
+			w.Fatalf("exit %d: %s", o.code, o.result.Message)
+		}
+		if slices.Contains(w.actions(), "DetachInstances") {
+			w.Error("it detached the instance all the same")
+		}
+	})
+}
+
+func TestAFailedLaunchBringsTheNodeBack(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		if err := w.sim.Configure(func(c *awssim.Config) { c.LaunchFailure = "InsufficientInstanceCapacity" }); err != nil {
+			w.Fatal(err)
+		}
+		o := w.step("standby", "--instance-id", w.ids[0], "--replacement-timeout", "10m")
+		if o.code != 1 || !strings.Contains(o.result.Message, "InsufficientInstanceCapacity") {
+			w.Fatalf("exit %d: %s", o.code, o.result.Message)
+		}
+		o = w.done("settle", "--instance-id", w.ids[0], "--workflow-status", "Failed")
+		if !strings.Contains(o.result.Message, "is back in service") || !strings.Contains(o.result.Message, "InsufficientInstanceCapacity") {
+			w.Errorf("message: %s", o.result.Message)
+		}
+		w.whole(w.ids...)
+	})
+}
+
+func TestSettleLeavesANodeWithReplacementOnStandbyAndTheNextRunGoesOn(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.pod(w.ids[0], "batch", 2*time.Hour, nil)
+		w.done("standby", "--instance-id", w.ids[0])
+		w.done("taint", "--instance-id", w.ids[0])
+		o := w.done("settle", "--instance-id", w.ids[0], "--workflow-status", "Failed")
+		if !strings.Contains(o.result.Message, "stays on standby") {
+			w.Errorf("message: %s", o.result.Message)
+		}
+		w.recycle(w.ids[0])
+		w.whole(w.ids[1:]...)
+	})
+}
+
+func TestRestoreBringsANodeBackOnRequest(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.done("standby", "--instance-id", w.ids[0])
+		w.done("taint", "--instance-id", w.ids[0])
+		o := w.done("restore", "--instance-id", w.ids[0])
+		if inService := w.members("InService"); len(inService) != 4 {
+			w.Errorf("in service: %v", inService)
+		}
+		if len(o.result.Warnings) != 1 || !strings.Contains(o.result.Warnings[0], "desired capacity 4") {
+			w.Errorf("warnings: %v", o.result.Warnings)
+		}
+		w.nothingLeft()
+	})
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.pod(w.ids[0], "batch", 0, nil)
+		before := w.nodeOf(w.ids[0])
+		for _, name := range []string{"standby", "taint", "drain", "evict", "retire", "restore", "settle"} {
+			if o := w.step(name, "--instance-id", w.ids[0], "--dry-run"); o.code != 0 {
+				w.Errorf("%s: exit %d: %s", name, o.code, o.stderr)
+			}
+		}
+		if actions := w.actions(); len(actions) > 0 {
+			w.Errorf("calls: %v", actions)
+		}
+		if diff := cmp.Diff(before, w.nodeOf(w.ids[0])); diff != "" {
+			w.Errorf("the node changed:\n%s", diff)
+		}
+		w.nothingLeft()
+	})
+}
+
+func TestTwoRecyclesOfOneNodeNeverBothAct(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.pod(w.ids[0], "batch", time.Hour, nil)
+		w.done("standby", "--instance-id", w.ids[0])
+		w.done("taint", "--instance-id", w.ids[0])
+		running := make(chan outcome)
+		go func() { running <- w.step("drain", "--instance-id", w.ids[0]) }()
+		time.Sleep(time.Minute)
+		o := w.stepAs(w.Context(), "wf-2", "retire", "--instance-id", w.ids[0], "--poll-window", "2m")
+		if o.code != 75 || !strings.Contains(o.result.Message, "is claimed by wf-1") {
+			w.Errorf("exit %d: %s", o.code, o.result.Message)
+		}
+		if first := <-running; first.code != 75 {
+			w.Errorf("the holder's drain: exit %d: %s", first.code, first.result.Message)
+		}
+	})
+}
+
+func TestSIGTERMMeansRunMeAgain(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.done("taint", "--instance-id", w.ids[0])
+		w.pod(w.ids[0], "batch", 0, nil)
+		ctx, cancel := context.WithTimeout(w.Context(), 3*time.Minute) // as main does on a signal
+		defer cancel()
+		if o := w.stepAs(ctx, "wf-1", "drain", "--instance-id", w.ids[0]); o.code != 75 || len(o.result.Pods) != 1 {
+			w.Errorf("exit %d, pods %v", o.code, o.result.Pods)
+		}
+	})
+}
+
+func TestThrottlingAndBusyGroupsAreWaitedOut(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		for _, fault := range []awssim.Fault{
+			{Service: "autoscaling", Action: "EnterStandby", Count: 6, Kind: "error-before", Code: "Throttling", Status: 400},
+			{Service: "autoscaling", Action: "DetachInstances", Count: 2, Kind: "error-before", Code: "ScalingActivityInProgress", Status: 400},
+			{Service: "autoscaling", Action: "DescribeAutoScalingGroups", Count: 5, Kind: "error-before", Code: "ResourceContention", Status: 500},
+			{Service: "ec2", Action: "StopInstances", Count: 1, Kind: "drop-after"},
+			{Service: "autoscaling", Action: "EnterStandby", Count: 1, Kind: "error-after", Code: "InternalFailure", Status: 500},
+		} {
+			if err := w.sim.AddFaults(fault); err != nil {
+				w.Fatal(err)
+			}
+		}
+		w.recycle(w.ids[0])
+		w.whole(w.ids[1:]...)
+	})
+}
