@@ -16,11 +16,10 @@ import (
 func TestRBACIsExact(t *testing.T) {
 	tests := map[string]map[string][]string{
 		"cluster-role.yaml": {
-			"nodes":                {"get", "list", "watch", "patch", "delete"},
-			"pods":                 {"get", "list", "watch"},
-			"pods/eviction":        {"create"},
-			"events":               {"create", "patch"},
-			"events.events.k8s.io": {"create", "patch"},
+			"nodes":         {"get", "list", "watch", "patch", "delete"},
+			"pods":          {"list", "watch"},
+			"pods/eviction": {"create"},
+			"events":        {"create"},
 		},
 		"role.yaml": {
 			"leases.coordination.k8s.io":      {"get", "create", "update", "delete"},
@@ -86,7 +85,6 @@ func TestIAMPolicy(t *testing.T) {
 
 	allowed := []iampolicy.Request{
 		on("autoscaling:DescribeAutoScalingGroups", "", nil),
-		on("autoscaling:DescribeAutoScalingInstances", "", nil),
 		on("autoscaling:DescribeInstanceRefreshes", "", nil),
 		on("autoscaling:DescribeScalingActivities", "", nil),
 		on("ec2:DescribeInstances", "", nil),

@@ -52,6 +52,7 @@ func TestParameters(t *testing.T) {
 		{"evict", "true", boolean},
 		{"max-wait", "48h", nil},
 		{"on-timeout", "fail", []string{"fail", "evict"}},
+		{"replacement-timeout", "30m", nil},
 		{"poll-window", "20m", nil},
 		{"claim-duration", "5m", nil},
 		{"dry-run", "false", boolean},
