@@ -40,7 +40,7 @@ func open(o Options) (sandbox, func(), error) {
 		f.Close()
 		return sandbox{}, nil, fmt.Errorf("locking the sandbox: %w", err)
 	}
-	return sandbox{layout: l, progress: progress}, func() { f.Close() }, nil
+	return sandbox{layout: l, progress: progress, died: func(error) {}}, func() { f.Close() }, nil
 }
 
 // claimMachine marks the machine as used by this sandbox: it has one address and one bridge, and so room for one.

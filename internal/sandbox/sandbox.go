@@ -127,6 +127,8 @@ func (c *Cluster) Down(ctx context.Context) error {
 type sandbox struct {
 	layout   layout
 	progress func(Progress)
+	// died is told of a process that ends; while the sandbox comes up, that ends the attempt.
+	died func(error)
 }
 
 func (s sandbox) say(format string, args ...any) {

@@ -37,6 +37,10 @@ func (s sandbox) run(ctx context.Context, set proc.Set, c component) error {
 	if err != nil {
 		return err
 	}
+	go func() {
+		<-running.Done
+		s.died(fmt.Errorf("%s has ended; last lines of %s:\n%s", c.Name, set.LogPath(c.Name), set.Tail(c.Name, 8)))
+	}()
 	if err := set.AwaitReady(ctx, running, defaultReadyWithin, c.ready); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/image"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
 )
 
 func (s sandbox) up(ctx context.Context, o Options) (*Cluster, error) {
@@ -63,17 +64,11 @@ func (s sandbox) healthy(ctx context.Context, fingerprint string) (*Cluster, str
 	if c.Fingerprint != fingerprint {
 		return nil, "the sandbox's programs changed"
 	}
-	records, err := s.layout.processes().List()
-	if err != nil {
-		return nil, err.Error()
-	}
-	for _, r := range records {
-		if !r.Alive() {
-			return nil, r.Name + " has ended"
-		}
-	}
-	if c.Existing || len(records) == 0 {
+	if c.Existing {
 		return nil, "the sandbox runs on another cluster"
+	}
+	if err := requireAlive(s.layout.processes()); err != nil {
+		return nil, err.Error()
 	}
 	if err := apiReady(c.Kubeconfig)(ctx); err != nil {
 		return nil, err.Error()
@@ -81,9 +76,43 @@ func (s sandbox) healthy(ctx context.Context, fingerprint string) (*Cluster, str
 	return c, ""
 }
 
-// bringUp starts everything on a machine that holds nothing of an earlier run.
+// requireAlive tells of a process that has ended though nobody stopped it.
+func requireAlive(set proc.Set) error {
+	records, err := set.List()
+	if err != nil {
+		return err
+	}
+	if len(records) == 0 {
+		return errors.New("its processes are gone")
+	}
+	for _, r := range records {
+		if !r.Alive() {
+			return fmt.Errorf("%s has ended; last lines of %s:\n%s", r.Name, set.LogPath(r.Name), set.Tail(r.Name, 8))
+		}
+	}
+	return nil
+}
+
+// bringUp starts everything on a machine that holds nothing of an earlier run. It gives up as soon as a process ends.
 func (s sandbox) bringUp(ctx context.Context, built components.Built, fingerprint string) (*Cluster, error) {
-	l := s.layout
+	watched, died := context.WithCancelCause(ctx)
+	defer died(nil)
+	s.died = died
+	c, err := s.startAndInstall(watched, built)
+	if err != nil && watched.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("starting the sandbox: %w", context.Cause(watched))
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.Started, c.Fingerprint = time.Now().UTC(), fingerprint
+	if c.StepDigest, err = digest(s.layout.own("step")); err != nil {
+		return nil, err
+	}
+	return c, c.write()
+}
+
+func (s sandbox) startAndInstall(ctx context.Context, built components.Built) (*Cluster, error) {
 	if err := s.prepareMachine(ctx); err != nil {
 		return nil, err
 	}
@@ -107,14 +136,7 @@ func (s sandbox) bringUp(ctx context.Context, built components.Built, fingerprin
 	if err := s.createGroup(ctx, c.AWSEndpoint); err != nil {
 		return nil, err
 	}
-	if err := s.awaitAll(ctx, k, c); err != nil {
-		return nil, err
-	}
-	c.Started, c.Fingerprint = time.Now().UTC(), fingerprint
-	if c.StepDigest, err = digest(l.own("step")); err != nil {
-		return nil, err
-	}
-	return c, c.write()
+	return c, s.awaitAll(ctx, k, c)
 }
 
 // prepareMachine records what the machine is like, makes room, and writes the keys.
