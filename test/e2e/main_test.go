@@ -1,0 +1,126 @@
+// Package e2e recycles nodes of the sandbox: the unmodified step image in real pods of a real Argo Workflows controller,
+// with the permissions that ship, against AWS played by awssim. It says what is seen in awssim's call log and in the
+// cluster. A sandbox that is up already is used and left up.
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	wfclient "github.com/argoproj/argo-workflows/v3/pkg/client/clientset/versioned"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/iampolicy"
+)
+
+// suite is what all scenarios share.
+type suite struct {
+	cluster   *sandbox.Cluster
+	kube      kubernetes.Interface
+	workflows wfclient.Interface
+	groups    *autoscaling.Client
+	ec2       *ec2.Client
+	policy    iampolicy.Policy
+}
+
+// shared is set by TestMain before any test runs and not changed after.
+var shared *suite
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	ctx := context.Background()
+	_, notUp := sandbox.Open(sandbox.Options{})
+	started := time.Now()
+	cluster, err := sandbox.Up(ctx, sandbox.Options{Progress: func(p sandbox.Progress) {
+		if !p.Passing {
+			fmt.Printf("%5.1fs %s\n", time.Since(started).Seconds(), p.Text)
+		}
+	}})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bringing the sandbox up:", err)
+		return 1
+	}
+	code := 1
+	if shared, err = newSuite(cluster); err != nil {
+		fmt.Fprintln(os.Stderr, "connecting to the sandbox:", err)
+	} else {
+		code = m.Run()
+	}
+	if notUp != nil {
+		if err := sandbox.Down(ctx, sandbox.Options{}); err != nil {
+			fmt.Fprintln(os.Stderr, "taking the sandbox down:", err)
+			return 1
+		}
+	}
+	return code
+}
+
+func newSuite(c *sandbox.Cluster) (*suite, error) {
+	config, err := c.RESTConfig()
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = 100, 200
+	s := &suite{cluster: c}
+	if s.kube, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, err
+	}
+	if s.workflows, err = wfclient.NewForConfig(config); err != nil {
+		return nil, err
+	}
+	cfg := aws.Config{Region: c.Region, BaseEndpoint: &c.AWSEndpoint, AppID: "e2e",
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "sandbox"}, nil
+		})}
+	s.groups, s.ec2 = autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg)
+	document, err := os.ReadFile("../../workflows/base/iam-policy.json")
+	if err != nil {
+		return nil, err
+	}
+	s.policy, err = iampolicy.Parse([]byte(replaceAll(string(document), "CLUSTER_NAME", c.ClusterName)))
+	return s, err
+}
+
+// calls reads awssim's log from a sequence number on.
+func (s *suite) calls(ctx context.Context, since int) ([]awssim.Call, error) {
+	var calls []awssim.Call
+	err := s.control(ctx, http.MethodGet, fmt.Sprintf("calls?since=%d", since), nil, &calls)
+	return calls, err
+}
+
+// control speaks to awssim's control API.
+func (s *suite) control(ctx context.Context, method, path string, body, into any) error {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, s.cluster.AWSEndpoint+"/_sim/"+path, reader(encoded))
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode >= 300 {
+		return fmt.Errorf("awssim answers %s to %s %s", response.Status, method, path)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(response.Body).Decode(into)
+}

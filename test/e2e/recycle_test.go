@@ -1,0 +1,168 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The whole job: a node with batch pods, a service with a budget, a DaemonSet and a finished pod.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	s := given(t, "stop")
+	s.daemon("agent")
+	s.batch(s.ids[0], "short", 15*time.Second)
+	s.batch(s.ids[0], "long", 45*time.Second)
+	s.batch(s.ids[1], "elsewhere", 30*time.Second)
+	s.service(s.ids[0], "web", 3, 2)
+
+	r := s.submit("instance-id=" + s.ids[0])
+	r.ends(wfv1.WorkflowSucceeded)
+
+	s.recycled("stopped")
+	for _, name := range []string{"short", "long", "elsewhere"} {
+		if s.finished(name).IsZero() {
+			t.Errorf("pod %s did not finish by itself", name)
+		}
+	}
+	want := []string{"EnterStandby", "CreateTags", "DetachInstances", "StopInstances"}
+	if diff := cmp.Diff(want, s.actions()); diff != "" {
+		t.Errorf("calls that change something (-want +got):\n%s", diff)
+	}
+	s.allowed()
+	if n := len(r.attempts("drain")); n != 1 {
+		t.Errorf("the drain took %d attempts, one window suffices", n)
+	}
+	reaction := r.attempts("drain")[0].FinishedAt.Sub(s.finished("long"))
+	t.Logf("one recycle: %d pods, %d AWS calls; %s from the last pod's end to the end of the drain's pod", r.pods(), len(s.ours(true)), reaction)
+}
+
+// Named by the instance, submitted by the node's name, terminated.
+func TestTerminateWithInstanceIDNames(t *testing.T) {
+	shared.configure(t, map[string]any{"nodeNaming": "instance-id"}, map[string]any{"nodeNaming": "ip-name"})
+	s := given(t, "terminate")
+	if s.nodes[s.ids[0]] != s.ids[0] {
+		t.Fatalf("node of %s is called %s", s.ids[0], s.nodes[s.ids[0]])
+	}
+	r := s.submit("node="+s.nodes[s.ids[0]], "action=terminate")
+	r.ends(wfv1.WorkflowSucceeded)
+	s.recycled("terminated")
+	s.allowed()
+}
+
+func TestDetachRefusedFromStandby(t *testing.T) {
+	shared.configure(t, map[string]any{"detachFromStandby": "refuse"}, map[string]any{"detachFromStandby": "accept"})
+	s := given(t, "refused")
+	r := s.submit("instance-id=" + s.ids[0])
+	r.ends(wfv1.WorkflowSucceeded)
+	s.recycled("stopped")
+	want := []string{"EnterStandby", "CreateTags", "DetachInstances", "ExitStandby", "DetachInstances", "StopInstances"}
+	if diff := cmp.Diff(want, s.actions()); diff != "" {
+		t.Errorf("calls that change something (-want +got):\n%s", diff)
+	}
+	s.allowed()
+}
+
+func TestDrainOverSeveralAttempts(t *testing.T) {
+	t.Parallel()
+	s := given(t, "attempts")
+	s.batch(s.ids[0], "long", 60*time.Second)
+	r := s.submit("instance-id="+s.ids[0], "poll-window=8s")
+	r.ends(wfv1.WorkflowSucceeded)
+	s.recycled("stopped")
+	if n := len(r.attempts("drain")); n < 2 {
+		t.Errorf("the drain took %d attempts, want several", n)
+	}
+	if s.finished("long").IsZero() {
+		t.Error("the pod did not finish by itself")
+	}
+}
+
+func TestDrainPodDeletedInMidWait(t *testing.T) {
+	t.Parallel()
+	s := given(t, "deleted")
+	s.batch(s.ids[0], "long", 70*time.Second)
+	r := s.submit("instance-id=" + s.ids[0])
+	pod := r.running("drain")
+	s.must(s.kube.CoreV1().Pods(s.cluster.Namespace).Delete(t.Context(), pod, metav1.DeleteOptions{}))
+	r.ends(wfv1.WorkflowSucceeded)
+	s.recycled("stopped")
+	if n := len(r.attempts("drain")); n < 2 {
+		t.Errorf("the drain took %d attempts, want another one after the deletion", n)
+	}
+	if s.finished("long").IsZero() {
+		t.Error("the pod did not finish by itself")
+	}
+}
+
+func TestBudgetBlocksEvictionForAWhile(t *testing.T) {
+	t.Parallel()
+	s := given(t, "budget")
+	s.service(s.ids[0], "web", 2, 2)
+	r := s.submit("instance-id="+s.ids[0], "poll-window=10s")
+	s.await(3*time.Minute, "an evict attempt that names the budget", func(ctx) (bool, string, error) {
+		message := r.message("evict")
+		return strings.Contains(message, "The disruption budget web needs 2 healthy pods"), message, nil
+	})
+	s.must(s.kube.PolicyV1().PodDisruptionBudgets(s.namespace).Delete(t.Context(), "web", metav1.DeleteOptions{}))
+	r.ends(wfv1.WorkflowSucceeded)
+	s.recycled("stopped")
+}
+
+func TestFailedLaunchBringsTheNodeBack(t *testing.T) {
+	s := given(t, "launch")
+	shared.configure(t, map[string]any{"launchFailure": "InsufficientInstanceCapacity"}, map[string]any{"launchFailure": ""})
+	r := s.submit("instance-id="+s.ids[0], "replacement-timeout=15s")
+	r.ends(wfv1.WorkflowFailed)
+	r.says("standby", "InsufficientInstanceCapacity")
+	r.says("settle", "is back in service")
+	s.untouched()
+	s.allowed()
+}
+
+func TestResubmitAfterTerminate(t *testing.T) {
+	t.Parallel()
+	s := given(t, "again")
+	s.batch(s.ids[0], "long", 75*time.Second)
+	first := s.submit("instance-id=" + s.ids[0])
+	first.running("drain")
+	out, err := s.command(t.Context(), s.cluster.Argo, "terminate", "-n", s.cluster.Namespace, first.name)
+	if err != nil {
+		t.Fatalf("argo terminate: %v\n%s", err, out)
+	}
+	first.ends(wfv1.WorkflowFailed)
+	if s.claim() == nil {
+		t.Error("nothing ran after the termination, and yet the claim is gone")
+	}
+	second := s.submit("instance-id=" + s.ids[0])
+	second.ends(wfv1.WorkflowSucceeded)
+	s.recycled("stopped")
+	if s.finished("long").IsZero() {
+		t.Error("the pod did not finish by itself")
+	}
+	if diff := cmp.Diff([]string{"EnterStandby", "CreateTags", "DetachInstances", "StopInstances"}, s.actions()); diff != "" {
+		t.Errorf("calls of both workflows that change something (-want +got):\n%s", diff)
+	}
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := given(t, "dry-run")
+	s.batch(s.ids[0], "long", time.Hour)
+	before := s.node(s.nodes[s.ids[0]])
+	r := s.submit("instance-id="+s.ids[0], "dry-run=true")
+	r.ends(wfv1.WorkflowSucceeded)
+	r.says("drain", "would wait for 1 pod(s)")
+	if actions := s.actions(); len(actions) > 0 {
+		t.Errorf("calls: %v", actions)
+	}
+	after := s.node(s.nodes[s.ids[0]])
+	if diff := cmp.Diff(before.Spec, after.Spec) + cmp.Diff(before.Annotations, after.Annotations) + cmp.Diff(before.Labels, after.Labels); diff != "" {
+		t.Errorf("the node changed:\n%s", diff)
+	}
+	s.untouched()
+}

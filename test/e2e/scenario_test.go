@@ -1,0 +1,234 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eks-recycle/eks-recycle/internal/poll"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/iampolicy"
+)
+
+func replaceAll(s, old, with string) string { return strings.ReplaceAll(s, old, with) }
+
+func reader(b []byte) io.Reader { return bytes.NewReader(b) }
+
+// scenario is one test with a group and a namespace for its pods to itself.
+type scenario struct {
+	*testing.T
+	*suite
+	group, namespace string
+	ids              []string          // of the group's first members
+	nodes            map[string]string // their Nodes' names
+	since            int               // the last call before the scenario's own
+}
+
+// given makes a group of three nodes that are Ready.
+func given(t *testing.T, name string) *scenario {
+	t.Helper()
+	s := &scenario{T: t, suite: shared, group: "e2e-" + name, namespace: "e2e-" + name, nodes: map[string]string{}}
+	ctx := t.Context()
+	tag := func(key, value string) astypes.Tag {
+		return astypes.Tag{Key: &key, Value: &value, PropagateAtLaunch: aws.Bool(true)}
+	}
+	_, err := s.groups.CreateAutoScalingGroup(ctx, &autoscaling.CreateAutoScalingGroupInput{
+		AutoScalingGroupName: &s.group, MinSize: aws.Int32(1), DesiredCapacity: aws.Int32(3), MaxSize: aws.Int32(5),
+		AvailabilityZones: []string{"eu-central-1a", "eu-central-1b", "eu-central-1c"},
+		LaunchTemplate:    &astypes.LaunchTemplateSpecification{LaunchTemplateName: &s.group, Version: aws.String("$Latest")},
+		Tags:              []astypes.Tag{tag("kubernetes.io/cluster/"+s.cluster.ClusterName, "owned")},
+	})
+	s.must(err)
+	t.Cleanup(s.remove)
+	_, err = s.kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}, metav1.CreateOptions{})
+	s.must(err)
+	s.await(time.Minute, "three nodes", func(ctx context.Context) (bool, string, error) {
+		s.ids = s.members(astypes.LifecycleStateInService)
+		ready, err := s.readyNodes(ctx, s.ids)
+		return len(ready) == 3, fmt.Sprintf("%d ready", len(ready)), err
+	})
+	s.nodes, err = s.readyNodes(ctx, s.ids)
+	s.must(err)
+	calls, err := s.calls(ctx, 0)
+	s.must(err)
+	s.since = calls[len(calls)-1].Seq
+	return s
+}
+
+// remove takes the group and the namespace away.
+func (s *scenario) remove() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if s.Failed() {
+		s.tell(ctx)
+	}
+	_, err := s.groups.DeleteAutoScalingGroup(ctx, &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: &s.group, ForceDelete: aws.Bool(true)})
+	if err != nil {
+		s.Errorf("deleting group: %v", err)
+	}
+	if err := s.kube.CoreV1().Namespaces().Delete(ctx, s.namespace, metav1.DeleteOptions{}); err != nil {
+		s.Errorf("deleting namespace: %v", err)
+	}
+}
+
+// configure changes awssim's settings for this scenario, which then must not run beside others.
+func (s *suite) configure(t *testing.T, settings, before map[string]any) {
+	t.Helper()
+	if err := s.control(t.Context(), http.MethodPut, "config", settings, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.control(context.Background(), http.MethodPut, "config", before, nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (s *scenario) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// await waits for a condition, which says what it still waits for.
+func (s *scenario) await(atMost time.Duration, what string, condition poll.Condition) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), atMost)
+	defer cancel()
+	loop := poll.Loop{Interval: 300 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+	if err := loop.Until(ctx, condition); err != nil {
+		s.Fatalf("waiting for %s: %v", what, err)
+	}
+}
+
+func (s *scenario) asg() astypes.AutoScalingGroup {
+	s.Helper()
+	out, err := s.groups.DescribeAutoScalingGroups(s.Context(), &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{s.group}})
+	s.must(err)
+	return out.AutoScalingGroups[0]
+}
+
+// members lists the ids in a lifecycle state.
+func (s *scenario) members(state astypes.LifecycleState) []string {
+	s.Helper()
+	var ids []string
+	for _, m := range s.asg().Instances {
+		if m.LifecycleState == state {
+			ids = append(ids, aws.ToString(m.InstanceId))
+		}
+	}
+	return ids
+}
+
+// readyNodes maps instances to the names of their Ready Nodes.
+func (s *scenario) readyNodes(ctx context.Context, ids []string) (map[string]string, error) {
+	nodes, err := s.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	ready := map[string]string{}
+	for _, n := range nodes.Items {
+		id := n.Spec.ProviderID[strings.LastIndex(n.Spec.ProviderID, "/")+1:]
+		for _, c := range n.Status.Conditions {
+			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue && slices.Contains(ids, id) {
+				ready[id] = n.Name
+			}
+		}
+	}
+	return ready, nil
+}
+
+func (s *scenario) node(name string) *corev1.Node {
+	s.Helper()
+	n, err := s.kube.CoreV1().Nodes().Get(s.Context(), name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	s.must(err)
+	return n
+}
+
+func (s *scenario) instanceState(id string) string {
+	s.Helper()
+	out, err := s.ec2.DescribeInstances(s.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	s.must(err)
+	return string(out.Reservations[0].Instances[0].State.Name)
+}
+
+// ours lists the calls that the steps made on this scenario's group and instances, plain reads included if asked for.
+func (s *scenario) ours(readOnly bool) []awssim.Call {
+	s.Helper()
+	calls, err := s.calls(s.Context(), s.since)
+	s.must(err)
+	return slices.DeleteFunc(calls, func(c awssim.Call) bool {
+		mine := false
+		for value := range maps.Values(c.Params) {
+			mine = mine || value == s.group || slices.Contains(s.ids, value)
+		}
+		return !mine || !strings.Contains(c.UserAgent, "app/eks-recycle") || (c.ReadOnly && !readOnly)
+	})
+}
+
+func (s *scenario) actions() []string {
+	s.Helper()
+	var names []string
+	for _, c := range s.ours(false) {
+		names = append(names, c.Action)
+	}
+	return names
+}
+
+// allowed checks that the IAM policy that ships permits every call the steps made.
+func (s *scenario) allowed() {
+	s.Helper()
+	for _, c := range s.ours(true) {
+		request := iampolicy.Request{Service: c.Service, Action: c.Action, Params: c.Params}
+		for _, r := range c.Resources {
+			request.Resources = append(request.Resources, iampolicy.Resource{ARN: r.ARN, Tags: r.Tags})
+		}
+		if err := s.policy.Check(request); err != nil {
+			s.Errorf("a step called what the IAM policy does not allow: %v", err)
+		}
+	}
+}
+
+// tell prints what helps to understand a failure.
+func (s *scenario) tell(ctx context.Context) {
+	for _, command := range [][]string{
+		{s.cluster.Argo, "list", "-n", s.cluster.Namespace},
+		{s.cluster.Kubectl, "get", "nodes,leases", "-A", "-o", "wide"},
+		{s.cluster.Kubectl, "get", "pods", "-A", "-o", "wide"},
+	} {
+		out, _ := s.command(ctx, command...)
+		s.Logf("%s\n%s", strings.Join(command, " "), out)
+	}
+	for _, c := range s.ours(true) {
+		s.Logf("%s %s %s %v %s", c.Time.Format(time.TimeOnly), c.Service, c.Action, c.Params, c.ErrorCode)
+	}
+}
+
+// command runs a program with the sandbox's environment.
+func (s *scenario) command(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // the suite's own commands
+	cmd.Env = s.cluster.Env("/usr/bin:/bin")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
