@@ -29,10 +29,10 @@ func settle(ctx context.Context, r *session) error {
 	if r.DryRun {
 		return r.done("dry run: nothing to settle")
 	}
-	if n == nil && !retired(target, n) {
-		return r.done("nothing to settle: instance %s has no Node in this cluster", target.Instance.ID)
+	if !retired(target, n) && (n == nil || !node.IsLeaving(n)) {
+		return errors.Join(r.claims.Release(ctx, target.Instance.ID), r.done("nothing was changed: instance %s is as it was", target.Instance.ID))
 	}
-	if r.WorkflowStatus == "Succeeded" && (n == nil || !node.IsLeaving(n)) {
+	if r.WorkflowStatus == "Succeeded" && n == nil {
 		return errors.Join(r.claims.Release(ctx, target.Instance.ID), r.done("recycled: instance %s is %s", target.Instance.ID, target.Instance.State))
 	}
 	err = r.claimed(ctx, r.result.NodeName, func(ctx context.Context) error { return r.putRight(ctx, target, n) })
@@ -50,8 +50,6 @@ func (r *session) putRight(ctx context.Context, t asg.Target, n *corev1.Node) er
 	switch {
 	case retired(t, n):
 		return r.takeOut(ctx, t, n)
-	case !node.IsLeaving(n):
-		return r.done("nothing was changed: node %s is as it was", n.Name)
 	case t.Group == nil:
 		return r.done("instance %s left its group by another hand; node %s stays tainted", t.Instance.ID, n.Name)
 	}

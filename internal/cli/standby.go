@@ -34,6 +34,11 @@ func standby(ctx context.Context, r *session) error {
 		if err != nil {
 			return err
 		}
+		if target.Instance.Retiring() { // of an earlier life: someone has started it and attached it again
+			if err := r.asg.UnmarkRetiring(ctx, target.Instance.ID); err != nil {
+				return err
+			}
+		}
 		first := !node.IsLeaving(n)
 		if n, err = r.nodes.Apply(ctx, n, node.Leaving(r.Workflow, baseline, time.Now())); err != nil {
 			return err
