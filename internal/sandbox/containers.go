@@ -43,7 +43,7 @@ func (s sandbox) endContainers(ctx context.Context) error {
 			return err
 		}
 		// The folder of all containers is somebody else's too if it is not empty.
-		syscall.Rmdir(filepath.Dir(g))
+		_ = syscall.Rmdir(filepath.Dir(g))
 	}
 	return nil
 }
@@ -66,7 +66,7 @@ func cgroupsOf(bundles []string) []string {
 func processesIn(groups []string) []int {
 	var out []int
 	for _, g := range groups {
-		filepath.WalkDir(g, func(path string, d fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(g, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.Name() != "cgroup.procs" {
 				return nil
 			}
@@ -143,7 +143,7 @@ func removeAll(pattern string) {
 // removeCgroup removes a cgroup's folders from the inside out; the files in them are the kernel's.
 func removeCgroup(dir string) error {
 	var folders []string
-	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
 			folders = append(folders, path)
 		}

@@ -140,7 +140,7 @@ func findRuntime(l layout) (runtime, error) {
 	if err := syscall.Statfs(l.state, &fs); err != nil {
 		return r, fmt.Errorf("asking for the file system of %q: %w", l.state, err)
 	}
-	if int64(fs.Type) == overlayMagic {
+	if fs.Type == overlayMagic {
 		r.snapshotter = "native"
 	}
 	return r, nil

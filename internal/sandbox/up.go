@@ -87,7 +87,7 @@ func requireAlive(set proc.Set) error {
 	}
 	for _, r := range records {
 		if !r.Alive() {
-			return fmt.Errorf("%s has ended; last lines of %s:\n%s", r.Name, set.LogPath(r.Name), set.Tail(r.Name, 8))
+			return fmt.Errorf("%s has ended", r.Name)
 		}
 	}
 	return nil

@@ -65,7 +65,8 @@ func (s Set) Start(p Process) (*Running, error) {
 	}
 	defer log.Close()
 	cmd := exec.Command(p.Path, p.Args...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}, p.Env...)
+	// A root shell may lack the folders in which Debian puts what root needs, runc among them.
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin", "HOME=/nonexistent"}, p.Env...)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -80,8 +81,8 @@ func (s Set) Start(p Process) (*Running, error) {
 		err = s.write(r.Record)
 	}
 	if err != nil {
-		cmd.Process.Kill()
-		cmd.Wait()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
 		return nil, fmt.Errorf("recording %q: %w", p.Name, err)
 	}
 	go func() {

@@ -112,7 +112,7 @@ func usage(w io.Writer) {
 		}
 	}
 	b.WriteString("\nFlags of a command: sandbox COMMAND --help\n")
-	io.WriteString(w, b.String())
+	fmt.Fprint(w, b.String())
 }
 
 // isTerminal tells whether lines may be overwritten.
