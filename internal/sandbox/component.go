@@ -3,7 +3,6 @@ package sandbox
 import (
 	"net"
 	"strconv"
-	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
 )
@@ -21,26 +20,31 @@ const (
 )
 
 const (
-	portAPI            = 443
-	portAWS            = 4566
-	portEtcd           = 12379
-	portEtcdPeer       = 12380
-	portControllers    = 10257
-	portScheduler      = 10259
-	portKubelet        = 10250
-	portKubeletHealth  = 10248
-	portKwok           = 10247
-	controlNode        = "sandbox-control"
-	argoNamespace      = "argo"
-	recycleNamespace   = "eks-recycle"
-	controlTaint       = "sandbox.eks-recycle.io/control"
-	controlLabel       = "sandbox.eks-recycle.io/control"
-	stepImage          = "ghcr.io/eks-recycle/step:sandbox"
-	pauseImage         = "sandbox.eks-recycle.io/pause:sandbox"
-	cniNetwork         = "eks-recycle-sandbox"
-	containerdNames    = "k8s.io"
-	defaultReadyWithin = time.Minute
+	portAPI           = 443
+	portAWS           = 4566
+	portEtcd          = 12379
+	portEtcdPeer      = 12380
+	portControllers   = 10257
+	portScheduler     = 10259
+	portKubelet       = 10250
+	portKubeletHealth = 10248
+	portKwok          = 10247
 )
+
+// Names in the cluster. The manifests and the sandbox's overlay of the workflows know those of the control node.
+const (
+	controlNode      = "sandbox-control"
+	controlTaint     = "sandbox.eks-recycle.io/control"
+	controlLabel     = "sandbox.eks-recycle.io/control"
+	argoNamespace    = "argo"
+	recycleNamespace = "eks-recycle"
+	stepImage        = "ghcr.io/eks-recycle/step:sandbox"
+	pauseImage       = "sandbox.eks-recycle.io/pause:sandbox"
+	cniNetwork       = "eks-recycle-sandbox"
+)
+
+// containerdNames is the namespace in which containerd keeps what Kubernetes runs.
+const containerdNames = "k8s.io"
 
 // Annotations by which a pod on a worker node tells kwok what its containers would do.
 const (

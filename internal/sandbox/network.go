@@ -11,16 +11,21 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// addAddress gives the machine the sandbox's address. A machine that has it already is in a Kubernetes cluster of its own.
-func addAddress(ctx context.Context) error {
+// requireFreeAddress refuses a machine that has the sandbox's address from somebody else: a Kubernetes node, most likely.
+func requireFreeAddress() error {
 	has, err := hasAddress(address)
 	if err != nil {
 		return err
 	}
 	if has {
 		return hint.Errorf("run the sandbox on a machine that is not a Kubernetes node",
-			"adding address %s: another program of this machine has it", address)
+			"adding address %s: the machine has it already, and not from the sandbox", address)
 	}
+	return nil
+}
+
+// addAddress gives the machine the sandbox's address.
+func addAddress(ctx context.Context) error {
 	return ip(ctx, "address", "add", address+"/32", "dev", "lo")
 }
 

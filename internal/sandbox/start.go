@@ -23,6 +23,9 @@ func quickly() poll.Loop {
 	return poll.Loop{Interval: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
 }
 
+// readyWithin is ample: the slowest program is ready after some seconds on a busy machine.
+const readyWithin = time.Minute
+
 // run writes a component's files, starts it and waits until it works.
 func (s sandbox) run(ctx context.Context, set proc.Set, c component) error {
 	for path, content := range c.files {
@@ -41,7 +44,7 @@ func (s sandbox) run(ctx context.Context, set proc.Set, c component) error {
 		<-running.Done
 		s.died(fmt.Errorf("%s has ended; last lines of %s:\n%s", c.Name, set.LogPath(c.Name), set.Tail(c.Name, 8)))
 	}()
-	if err := set.AwaitReady(ctx, running, defaultReadyWithin, c.ready); err != nil {
+	if err := set.AwaitReady(ctx, running, readyWithin, c.ready); err != nil {
 		return err
 	}
 	s.say("%s is ready", c.Name)

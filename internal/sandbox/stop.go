@@ -31,8 +31,7 @@ func (s sandbox) down(ctx context.Context) error {
 	return s.removeRun()
 }
 
-// stopOwn stops the programs in the reverse order of their start, but containerd last but one: while it lives, it would
-// restart nothing, and when it is gone, its containers are ended directly.
+// stopOwn stops the programs in the reverse order of their start, and then what they leave: containers outlive containerd.
 func (s sandbox) stopOwn(ctx context.Context) error {
 	l := s.layout
 	state, err := readHostState(l.short("host.json"))

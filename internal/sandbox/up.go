@@ -148,6 +148,10 @@ func (s sandbox) prepareMachine(ctx context.Context) error {
 	if err := os.MkdirAll(l.kubeconfig(""), 0o700); err != nil {
 		return fmt.Errorf("preparing the state folder: %w", err)
 	}
+	// Asked before the machine is claimed: what is on a claimed machine counts as the sandbox's, and is removed.
+	if err := requireFreeAddress(); err != nil {
+		return err
+	}
 	if err := l.claimMachine(); err != nil {
 		return err
 	}
