@@ -30,6 +30,7 @@ type world struct {
 	*testing.T
 	sim    *awssim.Sim
 	kube   *fake.Clientset
+	region string
 	groups *autoscaling.Client
 	ec2    *ec2.Client
 	ids    []string // of the group's members, in the order of their launch
@@ -56,16 +57,17 @@ func newWorld(ctx context.Context, t *testing.T, change func(*awssim.Config)) *w
 	w := &world{T: t, budget: map[string]string{}, over: make(chan struct{})}
 	w.kube = w.fakeAPI()
 	config := awssim.DefaultConfig()
-	config.Kubernetes, config.MarkNodesReady = w.kube, true
+	config.Kubernetes, config.MarkNodesReady, config.Region = w.kube, true, "eu-central-1"
 	if change != nil {
 		change(&config)
 	}
+	w.region = config.Region
 	w.sim = awssim.New(config)
 	w.sim.Start(ctx)
 	t.Cleanup(w.sim.Close)
 
 	cfg := aws.Config{
-		Region: "eu-central-1", HTTPClient: w.sim.HTTPClient(), BaseEndpoint: aws.String("http://awssim"),
+		Region: w.region, HTTPClient: w.sim.HTTPClient(), BaseEndpoint: aws.String("http://awssim"),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "sandbox"}, nil
 		}),
@@ -79,7 +81,7 @@ func newWorld(ctx context.Context, t *testing.T, change func(*awssim.Config)) *w
 func (w *world) createGroup(ctx context.Context) {
 	_, err := w.groups.CreateAutoScalingGroup(ctx, &autoscaling.CreateAutoScalingGroupInput{
 		AutoScalingGroupName: aws.String(group), MinSize: aws.Int32(1), MaxSize: aws.Int32(5), DesiredCapacity: aws.Int32(3),
-		AvailabilityZones: []string{"eu-central-1a", "eu-central-1b", "eu-central-1c"},
+		AvailabilityZones: []string{w.region + "a", w.region + "b", w.region + "c"},
 		LaunchTemplate:    &types.LaunchTemplateSpecification{LaunchTemplateName: aws.String("workers"), Version: aws.String("1")},
 		Tags:              []types.Tag{{Key: aws.String("kubernetes.io/cluster/sandbox"), Value: aws.String("owned"), PropagateAtLaunch: aws.Bool(true)}},
 	})
@@ -174,7 +176,7 @@ type outcome struct {
 
 func (w *world) streams(out, log *bytes.Buffer) cli.Streams {
 	return cli.Streams{Out: out, Err: log, Version: "test", Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
-		return &cli.Clients{Groups: w.groups, Instances: w.ec2, Kube: w.kube, Region: "eu-central-1"}, nil
+		return &cli.Clients{Groups: w.groups, Instances: w.ec2, Kube: w.kube, Region: w.region}, nil
 	}}
 }
 
