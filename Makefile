@@ -6,7 +6,8 @@ IMAGE ?= ghcr.io/eks-recycle/step:$(VERSION)
 # Whatever builds a Dockerfile: docker, podman or buildah.
 IMAGE_BUILDER ?= docker
 IMAGE_FLAGS ?=
-SANDBOX := go run ./internal/sandbox/cmd/sandbox
+# The command itself takes a minute or two to compile before it can say anything.
+SANDBOX := @test -d .sandbox/cache/bin || echo "compiling the sandbox's command" >&2; go run ./internal/sandbox/cmd/sandbox
 
 LINT_VERSION := v2.15.0
 LINT := $(CURDIR)/.sandbox/cache/tools/golangci-lint-$(LINT_VERSION)/golangci-lint
