@@ -17,7 +17,11 @@ const (
 )
 
 // WriteOutputs writes each value to a file of its key's name, atomically: Argo reads them also after a failed attempt.
+// The directory is created if need be.
 func WriteOutputs(dir string, values map[string]string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // Argo's wait container may read it as another user
+		return fmt.Errorf("creating the directory for output parameters: %w", err)
+	}
 	for name, value := range values {
 		if err := writeFile(filepath.Join(dir, name), value); err != nil {
 			return fmt.Errorf("writing output parameter %q: %w", name, err)

@@ -79,31 +79,30 @@ func (s step) command(streams Streams) *cli.Command {
 		Name: s.name, Usage: s.usage, Flags: flags(), HideHelpCommand: true, OnUsageError: badUsage,
 		Action: func(c *cli.Context) error {
 			o, err := parse(c)
-			if err != nil {
-				return err
+			run := &session{Options: o, log: logger(streams.Err, o), result: Result{Step: s.name, DryRun: o.DryRun}}
+			if err == nil {
+				err = s.execute(c.Context, run, streams)
 			}
-			return s.execute(c.Context, o, streams)
+			return run.conclude(s, err, streams)
 		},
 	}
 }
 
 // execute runs the step within its window. Errors that go away by themselves start it anew: every step observes first,
 // so that is always right.
-func (s step) execute(ctx context.Context, o Options, streams Streams) error {
-	log := logger(streams.Err, o)
-	if o.OutputDir != "" {
-		if err := os.MkdirAll(o.OutputDir, 0o755); err != nil { //nolint:gosec // Argo's wait container reads it as another user
-			return usageError{fmt.Errorf("creating the output directory: %w", err)}
+func (s step) execute(ctx context.Context, run *session, streams Streams) error {
+	if run.OutputDir != "" {
+		if err := argo.WriteOutputs(run.OutputDir, nil); err != nil {
+			return usageError{err}
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, o.PollWindow, errWindow)
+	ctx, cancel := context.WithTimeoutCause(ctx, run.PollWindow, errWindow)
 	defer cancel()
 
-	wait := poll.Loop{Interval: o.PollInterval, Transient: transient, Log: log}
-	run := &session{Options: o, wait: wait, log: log, result: Result{Step: s.name, DryRun: o.DryRun}}
-	err := wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+	run.wait = poll.Loop{Interval: run.PollInterval, Transient: transient, Log: run.log}
+	return run.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		if run.asg == nil {
-			clients, err := streams.Connect(ctx, o)
+			clients, err := streams.Connect(ctx, run.Options)
 			if err != nil {
 				return false, "", err
 			}
@@ -116,9 +115,13 @@ func (s step) execute(ctx context.Context, o Options, streams Streams) error {
 		}
 		return err == nil, "", err
 	})
-	err = errors.Join(err, run.finish(s, err, streams))
-	if err != nil && jsonLogs(streams.Err, o) { // a pod's log stays one JSON object a line
-		log.ErrorContext(context.WithoutCancel(ctx), "step ended", "err", err.Error(), "hint", hint.Of(err), "exit", exitCode(err))
+}
+
+// conclude writes the result and reports the error in the form of the log.
+func (r *session) conclude(s step, err error, streams Streams) error {
+	err = errors.Join(err, r.finish(s, err, streams))
+	if err != nil && jsonLogs(streams.Err, r.Options) { // a pod's log stays one JSON object a line
+		r.log.Error("step ended", "err", err.Error(), "hint", hint.Of(err), "exit", exitCode(err))
 		return reportedError{err}
 	}
 	return err

@@ -21,7 +21,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown-id", func(*scenario) []string { return []string{"instance-id=i-0123456789abcdef0"} }, "is unknown to EC2"},
 		{"both-inputs", func(s *scenario) []string {
 			return []string{"instance-id=" + s.ids[0], "node=" + s.nodes[s.ids[0]]}
-		}, ""},
+		}, "give exactly one of --instance-id and --node"},
 		{"foreign", func(s *scenario) []string {
 			return []string{"instance-id=" + s.loner(map[string]any{"tags": map[string]string{"kubernetes.io/cluster/elsewhere": "owned"}, "joinsCluster": false})}
 		}, `it is tagged for cluster "elsewhere"`},
@@ -32,7 +32,7 @@ func TestRefusals(t *testing.T) {
 		}, `managed by Karpenter (NodePool "default")`},
 		{"selector", func(s *scenario) []string {
 			return []string{"instance-id=" + s.ids[0], "label-selector=app in (batch"}
-		}, ""},
+		}, `label selector "app in (batch" is malformed`},
 		{"suspended", func(s *scenario) []string {
 			_, err := s.groups.SuspendProcesses(s.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: &s.group, ScalingProcesses: []string{"Launch"}})
 			s.must(err)
@@ -44,9 +44,7 @@ func TestRefusals(t *testing.T) {
 			s := given(t, c.name)
 			r := s.submit(c.given(s)...)
 			r.ends(wfv1.WorkflowFailed)
-			if c.message != "" {
-				r.says("standby", c.message)
-			}
+			r.says("standby", c.message)
 			if n := len(r.attempts("standby")); n != 1 {
 				t.Errorf("%d attempts, want one: such a refusal is final", n)
 			}
