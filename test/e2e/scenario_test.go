@@ -220,7 +220,11 @@ func (s *scenario) tell(ctx context.Context) {
 		out, _ := s.command(ctx, command...)
 		s.Logf("%s\n%s", strings.Join(command, " "), out)
 	}
-	for _, c := range s.ours(true) {
+	calls, err := s.calls(ctx, s.since)
+	if err != nil {
+		s.Errorf("reading the call log: %v", err)
+	}
+	for _, c := range calls {
 		s.Logf("%s %s %s %v %s", c.Time.Format(time.TimeOnly), c.Service, c.Action, c.Params, c.ErrorCode)
 	}
 }
