@@ -41,15 +41,9 @@ const attempts = 4
 
 // Connect builds the clients from flags and environment.
 func Connect(ctx context.Context, o Options) (*Clients, error) {
-	cfg, err := config.LoadDefaultConfig(ctx,
-		config.WithRegion(o.Region), config.WithAppID(userAgent), config.WithEC2IMDSRegion(),
-		config.WithRetryer(func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), attempts) }),
-	)
+	cfg, err := awsConfig(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("reading the AWS configuration: %w", err)
-	}
-	if cfg.Region == "" {
-		return nil, hint.Errorf("give --region or set AWS_REGION", "no AWS region is known")
+		return nil, err
 	}
 	kubeConfig, err := cluster(ctx, cfg, o)
 	if err != nil {
@@ -62,6 +56,25 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
 	return &Clients{Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: newInstances(ec2.NewFromConfig(cfg)), Kube: kube, Region: cfg.Region}, nil
+}
+
+// awsConfig asks the machine that this runs on for its region only if nothing else names one: off EC2 that takes seconds
+// and fails.
+func awsConfig(ctx context.Context, o Options) (aws.Config, error) {
+	options := []func(*config.LoadOptions) error{
+		config.WithRegion(o.Region), config.WithAppID(userAgent),
+		config.WithRetryer(func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), attempts) }),
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return cfg, fmt.Errorf("reading the AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		if cfg, err = config.LoadDefaultConfig(ctx, append(options, config.WithEC2IMDSRegion())...); err != nil {
+			return cfg, hint.Errorf("give --region or set AWS_REGION", "no AWS region is known: %v", err)
+		}
+	}
+	return cfg, nil
 }
 
 func cluster(ctx context.Context, cfg aws.Config, o Options) (*rest.Config, error) {

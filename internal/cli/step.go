@@ -193,7 +193,7 @@ func (r *session) change(format string, args ...any) {
 }
 
 func (r *session) warn(ctx context.Context, text string) {
-	r.log.WarnContext(ctx, text)
+	r.log.WarnContext(ctx, "warning", "text", text)
 	r.result.Warnings = append(r.result.Warnings, text)
 }
 

@@ -63,7 +63,7 @@ func send(t *testing.T, transport http.RoundTripper, w *wire) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := transport.RoundTrip(request); err != nil { //nolint:bodyclose // http.NoBody
+	if _, err := transport.RoundTrip(request); err != nil {
 		t.Fatal(err)
 	}
 	return w.token
