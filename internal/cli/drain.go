@@ -79,7 +79,7 @@ func drainPods(ctx context.Context, r *session) error {
 			return r.done("gave up waiting for %d pod(s) on node %s after %s", len(result.Left), n.Name, r.MaxWait)
 		}
 		r.nodes.Event(ctx, n, "RecycleDrained", "the pods that matter have finished: "+r.Selection.String())
-		return r.done("node %s is drained: no %s left", n.Name, r.Selection)
+		return r.done("node %s is drained, waited for %s", n.Name, r.Selection)
 	})
 }
 

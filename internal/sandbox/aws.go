@@ -50,8 +50,8 @@ func awssimComponent(l layout, kubeconfig string, more []string) component {
 // latencies are those of AWS made short, and long enough to see each state. At once they are none, for the first nodes.
 func latencies(atOnce bool) map[string]string {
 	out := map[string]string{
-		"boot": "5s", "nodeJoin": "4s", "nodeReady": "3s", "enteringStandby": "4s", "exitingStandby": "3s",
-		"detaching": "4s", "stopping": "4s", "starting": "4s", "terminating": "4s", "reconcile": "1s",
+		"boot": "3s", "nodeJoin": "3s", "nodeReady": "2s", "enteringStandby": "3s", "exitingStandby": "3s",
+		"detaching": "3s", "stopping": "3s", "starting": "3s", "terminating": "3s", "reconcile": "1s",
 		"healthCheck": "10s", "launchRetry": "10s",
 	}
 	if atOnce {

@@ -32,6 +32,7 @@ type action func(ctx context.Context, o sandbox.Options, args []string) error
 func commands() []command {
 	return []command{
 		{name: "up", summary: "start the sandbox, or bring a running one up to date", prepare: prepareUp},
+		{name: "demo", summary: "recycle a node before your eyes, then stop the sandbox", prepare: prepareDemo},
 		{name: "down", summary: "stop the sandbox and leave nothing running", prepare: prepareDown},
 		{name: "status", summary: "show what runs, and what has ended", prepare: prepareStatus},
 		{name: "env", summary: `print the environment of a running sandbox: eval "$(sandbox env)"`, prepare: prepareEnv},

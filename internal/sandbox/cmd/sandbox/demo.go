@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/demo"
+)
+
+// prepareDemo brings a sandbox up, recycles a node on it, and takes it down again unless it was up before.
+func prepareDemo(_ *flag.FlagSet, std streams) action {
+	return func(ctx context.Context, o sandbox.Options, _ []string) error {
+		_, notUp := sandbox.Open(o)
+		p := newPrinter(std)
+		o.Progress = p.show
+		c, err := sandbox.Up(ctx, o)
+		p.close()
+		if err != nil {
+			return err
+		}
+		err = demo.Run(ctx, c, std.out)
+		if notUp == nil {
+			return err
+		}
+		down := sandbox.Down(context.WithoutCancel(ctx), o)
+		p.close()
+		return errors.Join(err, down)
+	}
+}
