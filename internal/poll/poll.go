@@ -48,9 +48,10 @@ func (e *NotDoneError) Error() string {
 
 func (e *NotDoneError) Unwrap() error { return e.Cause }
 
-// Until runs the condition at once and then at every interval until it is done. A status is logged when it changes.
+// Until runs the condition at once and then at every interval until it is done. A status is logged when it changes, a row
+// of transient errors once: each has another request id in its text.
 func (l Loop) Until(ctx context.Context, condition Condition) error {
-	last := ""
+	last, failing := "", false
 	pause := l.Interval
 	for {
 		done, status, err := condition(ctx)
@@ -61,16 +62,19 @@ func (l Loop) Until(ctx context.Context, condition Condition) error {
 		case ctx.Err() != nil && (err != nil || !done):
 			return NotDone(ctx, orElse(status, last))
 		case l.transient(err):
-			status = "retrying: " + err.Error()
+			if !failing {
+				l.Log.WarnContext(ctx, "retrying with back-off", "err", err)
+			}
+			last, failing = "retrying: "+err.Error(), true
 			pause = min(pause*2, max(maxBackoff, l.Interval))
 		case err != nil:
 			return err
 		case done:
 			return nil
 		default:
-			pause = l.Interval
+			pause, failing = l.Interval, false
 		}
-		if status != last && status != "" {
+		if status != last && status != "" && !failing {
 			l.Log.InfoContext(ctx, "waiting", "for", status)
 			last = status
 		}

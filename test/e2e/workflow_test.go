@@ -153,7 +153,7 @@ func (s *scenario) untouched() {
 	s.clean()
 }
 
-// others checks that nobody but the first instance left, and the group's sizes.
+// others checks that nobody but the first instance left, the group's sizes, and that IAM allows what was called.
 func (s *scenario) others(inService []string) {
 	s.Helper()
 	for _, id := range s.ids[1:] {
@@ -165,6 +165,7 @@ func (s *scenario) others(inService []string) {
 			s.Errorf("instance %s is no longer in service", id)
 		}
 	}
+	s.allowed()
 	g := s.asg()
 	if *g.MinSize != 1 || *g.DesiredCapacity != 3 || *g.MaxSize != 5 {
 		s.Errorf("sizes are %d/%d/%d, want 1/3/5", *g.MinSize, *g.DesiredCapacity, *g.MaxSize)
