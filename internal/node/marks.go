@@ -100,9 +100,6 @@ func WaitStarted(now time.Time) Mark {
 // OutOfBalancers takes the Node out of service load balancers.
 func OutOfBalancers(n *corev1.Node) {
 	remember(n)
-	if n.Labels == nil {
-		n.Labels = map[string]string{}
-	}
 	setOnce(n.Labels, excludeFromBalancers, "true")
 }
 
@@ -158,6 +155,9 @@ func Restored(n *corev1.Node) {
 func ensure(n *corev1.Node) {
 	if n.Annotations == nil {
 		n.Annotations = map[string]string{}
+	}
+	if n.Labels == nil {
+		n.Labels = map[string]string{}
 	}
 }
 

@@ -1,0 +1,256 @@
+package node_test
+
+import (
+	"bytes"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+)
+
+const id = "i-0123456789abcdef0"
+
+func TestInstanceIDOfProviderID(t *testing.T) {
+	for name, c := range map[string]struct{ providerID, want string }{
+		"as the cloud controller writes it": {"aws:///eu-central-1a/" + id, id},
+		"an old, short id":                  {"aws:///us-east-1a/i-0a1b2c3d", "i-0a1b2c3d"},
+		"without a zone":                    {"aws:///" + id, id},
+		"with an account":                   {"aws://111122223333/eu-central-1a/" + id, id},
+		"Fargate":                           {"aws:///eu-central-1a/5f3c-1/fargate-ip-10-0-1-2.eu-central-1.compute.internal", ""},
+		"another cloud":                     {"gce://project/zone/" + id, ""},
+		"kind":                              {"kind://docker/kind/kind-worker", ""},
+		"a zone alone":                      {"aws:///eu-central-1a/", ""},
+		"none yet":                          {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := node.InstanceID(c.providerID); got != c.want {
+				t.Errorf("InstanceID(%q) = %q, want %q", c.providerID, got, c.want)
+			}
+		})
+	}
+}
+
+func FuzzInstanceID(f *testing.F) {
+	for _, seed := range []string{"aws:///eu-central-1a/" + id, "aws:////", "aws://i-", "gce://x/i-1", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, providerID string) {
+		got := node.InstanceID(providerID)
+		if got == "" {
+			return
+		}
+		if !strings.HasPrefix(providerID, "aws://") || !strings.HasSuffix(providerID, "/"+got) || !strings.HasPrefix(got, "i-") || strings.Contains(got, "/") {
+			t.Errorf("InstanceID(%q) = %q", providerID, got)
+		}
+	})
+}
+
+func TestNamesOfANode(t *testing.T) {
+	for name, c := range map[string]struct {
+		dns, region string
+		want        []string
+	}{
+		"named by address":              {"ip-10-0-1-2.eu-central-1.compute.internal", "eu-central-1", []string{"ip-10-0-1-2.eu-central-1.compute.internal", id, id + ".eu-central-1.compute.internal"}},
+		"named by address in us-east-1": {"ip-10-0-1-2.ec2.internal", "us-east-1", []string{"ip-10-0-1-2.ec2.internal", id, id + ".ec2.internal"}},
+		"named by instance":             {id + ".eu-central-1.compute.internal", "eu-central-1", []string{id + ".eu-central-1.compute.internal", id}},
+		"in a domain of one's own":      {"ip-10-0-1-2.corp.example", "eu-central-1", []string{"ip-10-0-1-2.corp.example", id, id + ".eu-central-1.compute.internal"}},
+		"terminated, so without a name": {"", "eu-central-1", []string{id, id + ".eu-central-1.compute.internal"}},
+		"without a region":              {"", "", []string{id}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, node.NamesOf(id, c.dns, c.region)); diff != "" {
+				t.Errorf("names (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func newNode(name, instance string, change ...func(*corev1.Node)) *corev1.Node {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("uid-" + name)}, Spec: corev1.NodeSpec{ProviderID: "aws:///eu-central-1a/" + instance}}
+	for _, c := range change {
+		c(n)
+	}
+	return n
+}
+
+func client(nodes ...*corev1.Node) (*node.Client, *fake.Clientset) {
+	kube := fake.NewClientset()
+	for _, n := range nodes {
+		if err := kube.Tracker().Add(n); err != nil {
+			panic(err)
+		}
+	}
+	return &node.Client{Kube: kube, Log: slog.New(slog.DiscardHandler)}, kube
+}
+
+// requests lists verbs of the calls made so far.
+func requests(kube *fake.Clientset) (verbs []string) {
+	for _, a := range kube.Actions() {
+		verbs = append(verbs, a.GetVerb())
+	}
+	return verbs
+}
+
+func TestFind(t *testing.T) {
+	others := []*corev1.Node{newNode("a", "i-00000000000000001"), newNode("namesake", "i-00000000000000002")}
+	for name, c := range map[string]struct {
+		nodes []*corev1.Node
+		names []string
+		found string
+		calls []string
+	}{
+		"by its likeliest name":                {[]*corev1.Node{newNode("mine", id)}, []string{"mine", id}, "mine", []string{"get"}},
+		"by its second name":                   {[]*corev1.Node{newNode(id, id)}, []string{"mine", id}, id, []string{"get", "get"}},
+		"a Node of its name that is another's": {[]*corev1.Node{newNode("odd", id)}, []string{"namesake", id}, "odd", []string{"get", "get", "list"}},
+		"by no name, among all Nodes":          {[]*corev1.Node{newNode("odd", id)}, []string{"", id}, "odd", []string{"get", "list"}},
+		"not at all":                           {nil, []string{id}, "", []string{"get", "list"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nodes, kube := client(append(c.nodes, others...)...)
+			n, err := nodes.Find(t.Context(), id, c.names)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (n == nil) != (c.found == "") || (n != nil && n.Name != c.found) {
+				t.Errorf("found %v, want %q", n, c.found)
+			}
+			if diff := cmp.Diff(c.calls, requests(kube)); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+			named, err := nodes.FindNamed(t.Context(), id, c.names)
+			if err != nil || (named != nil) != (c.found != "" && !slices.Contains(c.calls, "list")) {
+				t.Errorf("by name alone: %v, %v", named, err)
+			}
+		})
+	}
+}
+
+func TestANodeThatDoesNotExist(t *testing.T) {
+	nodes, _ := client()
+	_, err := nodes.Get(t.Context(), "nosuch")
+	if !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), `node "nosuch" does not exist in this cluster`) || hint.Of(err) == "" {
+		t.Errorf("error %v, hint %q", err, hint.Of(err))
+	}
+}
+
+func TestReadyAndKarpenter(t *testing.T) {
+	condition := func(status corev1.ConditionStatus) func(*corev1.Node) {
+		return func(n *corev1.Node) {
+			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionTrue}, {Type: corev1.NodeReady, Status: status}}
+		}
+	}
+	for status, want := range map[corev1.ConditionStatus]bool{corev1.ConditionTrue: true, corev1.ConditionFalse: false, corev1.ConditionUnknown: false} {
+		if got := node.Ready(newNode("n", id, condition(status))); got != want {
+			t.Errorf("a node whose condition Ready is %s is taken for ready: %t", status, got)
+		}
+	}
+	if node.Ready(newNode("n", id)) {
+		t.Error("a node without conditions is taken for ready")
+	}
+	for _, label := range []string{"karpenter.sh/nodepool", "karpenter.sh/provisioner-name"} {
+		n := newNode("n", id, func(n *corev1.Node) { n.Labels = map[string]string{label: "default"} })
+		if pool := node.KarpenterPool(n); pool != "default" {
+			t.Errorf("a node with label %s belongs to pool %q", label, pool)
+		}
+	}
+	if pool := node.KarpenterPool(newNode("n", id)); pool != "" {
+		t.Errorf("a node without labels belongs to pool %q", pool)
+	}
+}
+
+func TestAwaitReady(t *testing.T) {
+	for name, c := range map[string]struct {
+		after time.Duration // when the node becomes Ready; 0: it is, negative: never
+		took  time.Duration
+		ready bool
+	}{
+		"ready at once":         {0, 0, true},
+		"ready in between":      {7 * time.Second, 7 * time.Second, true},
+		"not ready in time":     {20 * time.Second, 10 * time.Second, false},
+		"not ready, never told": {-1, 10 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode("n", id)
+				ready := n.DeepCopy()
+				ready.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+				if c.after == 0 {
+					n = ready
+				}
+				nodes, kube := client(n)
+				if c.after > 0 {
+					go func() {
+						time.Sleep(c.after)
+						if _, err := kube.CoreV1().Nodes().UpdateStatus(t.Context(), ready, metav1.UpdateOptions{}); err != nil && t.Context().Err() == nil {
+							t.Error(err)
+						}
+					}()
+				}
+				before := time.Now()
+				got, err := nodes.AwaitReady(t.Context(), n, 10*time.Second)
+				if err != nil || (got != nil) != c.ready {
+					t.Errorf("node %v, error %v", got, err)
+				}
+				if took := time.Since(before); took != c.took {
+					t.Errorf("it took %s, want %s", took, c.took)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+func TestAnEventThatCannotBeRecordedIsOnlyLogged(t *testing.T) {
+	api := newAPI(newNode("n", id))
+	api.refuse = map[string]int{"POST": 403}
+	var log bytes.Buffer
+	nodes := &node.Client{Kube: api.client(t), Log: slog.New(slog.NewTextHandler(&log, nil))}
+	nodes.Event(t.Context(), newNode("n", id), "RecycleStarted", "somebody recycles this node")
+	if !strings.Contains(log.String(), "recording event") || !strings.Contains(log.String(), "reason=RecycleStarted") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+func TestAnEventIsShownByKubectlDescribe(t *testing.T) {
+	nodes, kube := client()
+	nodes.Event(t.Context(), newNode("n", id), "RecycleStarted", "somebody recycles this node")
+	events, err := kube.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(events.Items) != 1 {
+		t.Fatalf("events %v, error %v", events, err)
+	}
+	e := events.Items[0]
+	// kubectl describe node searches for these in namespace default, with the name for a UID.
+	if e.InvolvedObject.Kind != "Node" || e.InvolvedObject.Name != "n" || e.InvolvedObject.UID != "n" {
+		t.Errorf("the event is about %+v", e.InvolvedObject)
+	}
+}
+
+func TestFindReadsNodesPageByPage(t *testing.T) {
+	api := newAPI()
+	for i := range 1203 {
+		name := "n" + strconv.Itoa(i)
+		api.nodes[name] = newNode(name, "i-"+strconv.Itoa(i))
+	}
+	api.nodes["odd"] = newNode("odd", id)
+	nodes := &node.Client{Kube: api.client(t), Log: slog.New(slog.DiscardHandler)}
+	n, err := nodes.Find(t.Context(), id, nil)
+	if err != nil || n.GetName() != "odd" {
+		t.Errorf("found %v, error %v", n, err)
+	}
+	if api.largest > 500 {
+		t.Errorf("a page had %d nodes", api.largest)
+	}
+}
