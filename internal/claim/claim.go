@@ -10,12 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 )
 
@@ -124,7 +124,7 @@ func (c Claims) heldByOther(lease *coordinationv1.Lease, instanceID string) *Hel
 
 func (c Claims) stamp(lease *coordinationv1.Lease, nodeName string) *coordinationv1.Lease {
 	now := metav1.NewMicroTime(time.Now())
-	seconds := int32(max(c.Duration, time.Second) / time.Second)
+	seconds := int32(min(max(c.Duration.Seconds(), 1), math.MaxInt32))
 	if holder(lease) != c.Holder {
 		transitions := int32(0)
 		if lease.Spec.LeaseTransitions != nil {
@@ -157,8 +157,8 @@ func expiry(lease *coordinationv1.Lease) time.Time {
 	return lease.Spec.RenewTime.Add(time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second)
 }
 
-// Keep renews the claim in the background until stop is called. The returned context ends with ErrLost or ErrNotRenewed
-// when the claim is gone.
+// Keep renews the claim in the background until stop is called. The returned context ends with ErrLost when another
+// recycle has the claim, and with ErrNotRenewed before it expires: nobody acts on a claim that somebody else may take.
 func (c *Claim) Keep(ctx context.Context) (kept context.Context, stop func()) {
 	kept, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
@@ -172,10 +172,12 @@ func (c *Claim) Keep(ctx context.Context) (kept context.Context, stop func()) {
 				return
 			case <-every.C:
 			}
-			if err := c.renew(kept); errors.Is(err, ErrLost) || (err != nil && time.Now().After(expiry(c.lease))) {
+			err := c.renew(kept)
+			if errors.Is(err, ErrLost) || (err != nil && !time.Now().Add(c.claims.Duration/3).Before(expiry(c.lease))) {
 				cancel(err)
 				return
-			} else if err != nil {
+			}
+			if err != nil {
 				c.claims.Log.WarnContext(ctx, "renewing the claim", "lease", c.lease.Name, "err", err)
 			}
 		}
@@ -185,6 +187,8 @@ func (c *Claim) Keep(ctx context.Context) (kept context.Context, stop func()) {
 
 // renew costs one call while nobody else writes the Lease.
 func (c *Claim) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.claims.Duration/3) // an API server that does not answer is as bad as one that refuses
+	defer cancel()
 	lease, err := c.claims.Leases.Update(ctx, c.claims.stamp(c.lease.DeepCopy(), ""), metav1.UpdateOptions{})
 	if apierrors.IsConflict(err) {
 		if lease, err = c.claims.Leases.Get(ctx, c.lease.Name, metav1.GetOptions{}); err == nil && holder(lease) == c.claims.Holder {
@@ -211,8 +215,7 @@ func (c Claims) Release(ctx context.Context, instanceID string) error {
 	}
 	if err == nil {
 		version := lease.ResourceVersion
-		uid := types.UID(lease.UID)
-		err = c.Leases.Delete(ctx, lease.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}})
+		err = c.Leases.Delete(ctx, lease.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &lease.UID, ResourceVersion: &version}})
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("releasing the claim on instance %q: %w", instanceID, err)
