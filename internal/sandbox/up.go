@@ -30,6 +30,10 @@ func (s sandbox) up(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Again: building may have taken minutes.
+	if err := s.layout.requireMachine(); err != nil {
+		return nil, err
+	}
 	fingerprint, err := s.fingerprint()
 	if err != nil {
 		return nil, err
