@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -23,10 +22,27 @@ import (
 // watch, and evictions that respect budgets and UIDs.
 func (w *world) fakeAPI() *fake.Clientset {
 	kube := fake.NewClientset()
+	w.completeAPI(&kube.Fake, kube.Tracker())
+	return kube
+}
+
+// another is a second client of the same cluster, with reactors of its own.
+func (w *world) another() *fake.Clientset {
+	kube, tracker := &fake.Clientset{}, w.kube.Tracker()
+	kube.AddReactor("*", "*", ktesting.ObjectReaction(tracker))
+	kube.AddWatchReactor("*", func(action ktesting.Action) (bool, watch.Interface, error) {
+		watching, err := tracker.Watch(action.GetResource(), action.GetNamespace())
+		return true, watching, err
+	})
+	w.completeAPI(&kube.Fake, tracker)
+	return kube
+}
+
+func (w *world) completeAPI(kube *ktesting.Fake, tracker ktesting.ObjectTracker) {
 	for _, resource := range []string{"pods", "nodes"} {
 		kube.PrependReactor("list", resource, func(action ktesting.Action) (bool, runtime.Object, error) {
 			list := action.(ktesting.ListActionImpl)
-			all, err := kube.Tracker().List(list.GetResource(), list.GetKind(), list.GetNamespace(), list.GetListOptions())
+			all, err := tracker.List(list.GetResource(), list.GetKind(), list.GetNamespace(), list.GetListOptions())
 			if err != nil {
 				return true, nil, err
 			}
@@ -44,7 +60,7 @@ func (w *world) fakeAPI() *fake.Clientset {
 		})
 		kube.PrependWatchReactor(resource, func(action ktesting.Action) (bool, watch.Interface, error) {
 			watching := action.(ktesting.WatchActionImpl)
-			all, err := kube.Tracker().Watch(watching.GetResource(), watching.GetNamespace(), watching.ListOptions)
+			all, err := tracker.Watch(watching.GetResource(), watching.GetNamespace(), watching.ListOptions)
 			if err != nil {
 				return true, nil, err
 			}
@@ -56,9 +72,8 @@ func (w *world) fakeAPI() *fake.Clientset {
 		if !ok || action.GetSubresource() != "eviction" {
 			return false, nil, nil
 		}
-		return true, nil, w.evict(kube, eviction)
+		return true, nil, w.evict(tracker, eviction)
 	})
-	return kube
 }
 
 // selectedWatch passes on what its selectors let through. It ends with Stop even if nobody reads any more, which
@@ -97,8 +112,9 @@ func (s *selectedWatch) Stop() {
 // grace is how long an evicted pod takes to go.
 const grace = 5 * time.Second
 
-func (w *world) evict(kube *fake.Clientset, e *policyv1.Eviction) error {
-	object, err := kube.Tracker().Get(corev1.SchemeGroupVersion.WithResource("pods"), e.Namespace, e.Name) // the client would wait for itself
+func (w *world) evict(tracker ktesting.ObjectTracker, e *policyv1.Eviction) error {
+	pods := corev1.SchemeGroupVersion.WithResource("pods")
+	object, err := tracker.Get(pods, e.Namespace, e.Name) // the client would wait for itself
 	if err != nil {
 		return err
 	}
@@ -118,7 +134,7 @@ func (w *world) evict(kube *fake.Clientset, e *policyv1.Eviction) error {
 	}
 	go func() {
 		time.Sleep(grace)
-		if err := kube.CoreV1().Pods(e.Namespace).Delete(context.Background(), e.Name, metav1.DeleteOptions{}); err != nil {
+		if err := tracker.Delete(pods, e.Namespace, e.Name); err != nil && !apierrors.IsNotFound(err) {
 			w.Error(err)
 		}
 	}()

@@ -36,6 +36,7 @@ type world struct {
 	ids    []string // of the group's members, in the order of their launch
 	mu     sync.Mutex
 	over   chan struct{}     // closed when the story is
+	steps  *cli.Clients      // of the steps, if not the world's own
 	budget map[string]string // pods that may not be evicted, and the budget that says so
 }
 
@@ -67,15 +68,18 @@ func newWorld(ctx context.Context, t *testing.T, change func(*awssim.Config)) *w
 	t.Cleanup(w.sim.Close)
 
 	cfg := aws.Config{
-		Region: w.region, HTTPClient: w.sim.HTTPClient(), BaseEndpoint: aws.String("http://awssim"),
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "sandbox"}, nil
-		}),
+		Region: w.region, HTTPClient: w.sim.HTTPClient(), BaseEndpoint: aws.String("http://awssim"), Credentials: w.credentials(),
 	}
 	w.groups, w.ec2 = autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg)
 	w.createGroup(ctx)
 	w.sim.ForgetCalls()
 	return w
+}
+
+func (w *world) credentials() aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "sandbox"}, nil
+	})
 }
 
 func (w *world) createGroup(ctx context.Context) {
@@ -176,6 +180,9 @@ type outcome struct {
 
 func (w *world) streams(out, log *bytes.Buffer) cli.Streams {
 	return cli.Streams{Out: out, Err: log, Version: "test", Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
+		if w.steps != nil {
+			return w.steps, nil
+		}
 		return &cli.Clients{Groups: w.groups, Instances: w.ec2, Kube: w.kube, Region: w.region}, nil
 	}}
 }
@@ -205,8 +212,13 @@ func (w *world) stepAs(ctx context.Context, holder, name string, flags ...string
 // done runs a step until it is done, as the workflow's retries do, and returns the last outcome.
 func (w *world) done(name string, flags ...string) outcome {
 	w.Helper()
+	return w.doneAs("wf-1", name, flags...)
+}
+
+func (w *world) doneAs(holder, name string, flags ...string) outcome {
+	w.Helper()
 	for range 200 {
-		o := w.step(name, flags...)
+		o := w.stepAs(w.Context(), holder, name, flags...)
 		if o.code == 75 {
 			continue
 		}
