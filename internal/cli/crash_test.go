@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -115,15 +116,20 @@ func (w *world) attempt(r *reaper, flags ...string) (finished bool) {
 // Killed before or after each of its API calls and submitted again, a recycle ends as if nothing had happened.
 func TestCrashAtEveryCall(t *testing.T) {
 	for _, variant := range []struct {
-		name   string
-		detach string
-	}{{"detached from standby", awssim.DetachAccept}, {"the slow way round", awssim.DetachRefuse}} {
+		name, detach string
+		settled      bool // the exit handler runs between the crash and the next submit
+	}{
+		{"detached from standby", awssim.DetachAccept, false},
+		{"the slow way round", awssim.DetachRefuse, false},
+		{"settled after the crash", awssim.DetachAccept, true},
+		{"the slow way round, settled after the crash", awssim.DetachRefuse, true},
+	} {
 		t.Run(variant.name, func(t *testing.T) {
 			change := func(c *awssim.Config) { c.DetachFromStandby = variant.detach }
 			points := 0
 			for at, more := 1, true; more; at++ {
 				for _, after := range []bool{false, true} {
-					inWorld(t, change, func(w *world) { more = w.survives(&reaper{at: at, after: after}) })
+					inWorld(t, change, func(w *world) { more = w.survives(&reaper{at: at, after: after}, variant.settled) })
 					points++
 				}
 			}
@@ -132,8 +138,24 @@ func TestCrashAtEveryCall(t *testing.T) {
 	}
 }
 
+// innocent checks that a settled recycle cost the group nothing: its sizes are as before and the others serve.
+func (w *world) innocent() {
+	if g := w.group(); *g.DesiredCapacity != 3 {
+		w.Errorf("desired capacity is %d after settle", *g.DesiredCapacity)
+	}
+	in := w.members("InService")
+	if len(in) < 3 {
+		w.Errorf("in service after settle: %v", in)
+	}
+	for _, id := range w.ids[1:] {
+		if !slices.Contains(in, id) {
+			w.Errorf("instance %s is not in service after settle", id)
+		}
+	}
+}
+
 // survives crashes a recycle once, submits it again and checks the end. It returns false if there was nothing to crash.
-func (w *world) survives(r *reaper) (crashed bool) {
+func (w *world) survives(r *reaper, settled bool) (crashed bool) {
 	w.mortal(r)
 	w.pod(w.ids[0], "batch", 4*time.Minute, nil)
 	w.pod(w.ids[0], "web", 0, func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyAlways })
@@ -142,6 +164,10 @@ func (w *world) survives(r *reaper) (crashed bool) {
 	what := fmt.Sprintf("killed at call %d (%s, after: %v)", r.at, r.victim, r.after)
 	if !finished {
 		w.steps = nil
+		if settled {
+			w.done("settle", append(flags, "--workflow-status", "Failed")...)
+			w.innocent()
+		}
 		for _, name := range []string{"standby", "taint", "drain", "evict", "retire"} {
 			w.doneAs("wf-2", name, flags...)
 		}

@@ -65,8 +65,10 @@ func (r *session) putRight(ctx context.Context, t asg.Target, n *corev1.Node) er
 	return r.bringBack(ctx, t, n)
 }
 
-// awaitNewcomer reports whether the target has a replacement whose Node is Ready. One that is booting is waited for:
-// going back while it is on its way could cost another instance its place.
+// awaitNewcomer reports whether the target has a replacement whose Node is Ready. One that is booting is waited for, and
+// one that is in service but not Ready as long as standby would have waited: going back while it is on its way leaves the
+// group with one instance too many. Nor is anything decided while the target is still entering standby, because the group
+// may launch the replacement meanwhile.
 func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Node) (replaced bool, err error) {
 	if n.Annotations[node.AnnotationReplacement] != "" {
 		return true, nil
@@ -86,7 +88,8 @@ func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Nod
 			return false, "", err
 		}
 		replaced = ready != nil
-		return replaced || h.Booting == 0, h.Describe(t.Instance.ID, ""), nil
+		coming := h.Booting > 0 || h.Lifecycle == asg.EnteringStandby || (len(h.Candidates) > 0 && r.patience(n, "") == nil)
+		return replaced || !coming, h.Describe(t.Instance.ID, ""), nil
 	})
 	return replaced, err
 }
