@@ -61,11 +61,8 @@ func (c *Client) Left(ctx context.Context, node string, s Selection) ([]*corev1.
 func (c *Client) Await(ctx context.Context, node string, s Selection, deadline time.Time, report func(Result)) (Result, error) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	v, err := watchPods(watching, c.Kube, s.query(node))
+	v, err := c.watch(watching, s.query(node))
 	if err != nil {
-		if ctx.Err() != nil {
-			return Result{}, poll.NotDone(ctx, "listing pods on node "+node)
-		}
 		return Result{}, err
 	}
 	timeout := time.NewTimer(time.Until(deadline))
@@ -88,6 +85,8 @@ func (c *Client) Await(ctx context.Context, node string, s Selection, deadline t
 		}
 		select {
 		case <-v.changed:
+		case err := <-v.refused:
+			return now, err
 		case <-timeout.C:
 			now.TimedOut = true
 			return now, nil

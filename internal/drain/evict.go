@@ -23,7 +23,7 @@ type Eviction struct {
 func (c *Client) Evictees(ctx context.Context, node string, e Eviction) ([]*corev1.Pod, error) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	v, err := watchPods(watching, c.Kube, query{fields: unfinishedOn(node)})
+	v, err := c.watch(watching, query{fields: unfinishedOn(node)})
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func toEvict(p *corev1.Pod) bool { return !exempt(p) && p.Labels[ownLabel] != ow
 func (c *Client) Evict(ctx context.Context, node string, e Eviction) (evicted int, err error) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	v, err := watchPods(watching, c.Kube, query{fields: unfinishedOn(node)})
+	v, err := c.watch(watching, query{fields: unfinishedOn(node)})
 	if err != nil {
 		return 0, err
 	}
@@ -49,6 +49,11 @@ func (c *Client) Evict(ctx context.Context, node string, e Eviction) (evicted in
 	wait := c.Wait
 	wait.Wake = v.changed
 	err = wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		select {
+		case err := <-v.refused:
+			return false, "", err
+		default:
+		}
 		left := v.pods(toEvict)
 		status := make([]string, 0, len(left))
 		for _, p := range left {

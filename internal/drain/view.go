@@ -3,16 +3,22 @@ package drain
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
 // query is what the API server filters by.
@@ -28,11 +34,16 @@ type view struct {
 	stores  []cache.Store
 	synced  []cache.InformerSynced
 	changed chan struct{}
+	refused chan error // what trying again does not mend
+	trouble *trouble
 }
 
-// watchPods starts a view that lives as long as ctx. It returns when the first list is there.
-func watchPods(ctx context.Context, kube kubernetes.Interface, q query) (*view, error) {
-	v := &view{changed: make(chan struct{}, 1)}
+// syncPoll is how often a view that starts is asked whether its first list is there; the reflector has no signal for it.
+const syncPoll = 10 * time.Millisecond
+
+// watch starts a view that lives as long as ctx. It returns when the first list is there.
+func (c *Client) watch(ctx context.Context, q query) (*view, error) {
+	v := &view{changed: make(chan struct{}, 1), refused: make(chan error, 1), trouble: &trouble{log: c.Log}}
 	namespaces := q.namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
@@ -42,37 +53,89 @@ func watchPods(ctx context.Context, kube kubernetes.Interface, q query) (*view, 
 		UpdateFunc: func(any, any) { v.poke() },
 		DeleteFunc: func(any) { v.poke() },
 	}
+	quiet := logr.NewContext(ctx, logr.Discard()) // client-go would write its troubles in its own form; v.trouble logs them
 	for _, namespace := range namespaces {
 		store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
-			ListerWatcher: listWatch(ctx, kube, namespace, q),
+			ListerWatcher: v.listWatch(c.Kube.CoreV1().Pods(namespace), q),
 			ObjectType:    &corev1.Pod{},
 			Handler:       handler,
 			Transform:     slim,
 			ResyncPeriod:  time.Hour, // looks at its own store again; costs the API server nothing
 		})
 		v.stores, v.synced = append(v.stores, store), append(v.synced, controller.HasSynced)
-		go controller.RunWithContext(ctx)
+		go controller.RunWithContext(quiet)
 	}
-	if !cache.WaitForCacheSync(ctx.Done(), v.synced...) {
-		return nil, fmt.Errorf("listing pods: %w", context.Cause(ctx))
+	for !v.hasSynced() {
+		select {
+		case err := <-v.refused:
+			return nil, err
+		case <-ctx.Done():
+			return nil, poll.NotDone(ctx, "listing pods"+v.trouble.suffix())
+		case <-time.After(syncPoll):
+		}
 	}
 	return v, nil
 }
 
-func listWatch(ctx context.Context, kube kubernetes.Interface, namespace string, q query) *cache.ListWatch {
-	pods := kube.CoreV1().Pods(namespace)
+func (v *view) hasSynced() bool {
+	return !slices.ContainsFunc(v.synced, func(synced cache.InformerSynced) bool { return !synced() })
+}
+
+func (v *view) listWatch(pods typedcorev1.PodInterface, q query) *cache.ListWatch {
 	return &cache.ListWatch{
-		ListFunc: func(opts metav1.ListOptions) (runtime.Object, error) {
+		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			// The reflector would accept a list from the API server's cache, which may be older than the cordon.
 			opts.ResourceVersion, opts.ResourceVersionMatch = "", ""
 			opts.LabelSelector, opts.FieldSelector = q.labels, q.fields.String()
-			return pods.List(ctx, opts)
+			list, err := pods.List(ctx, opts)
+			return list, v.note(ctx, "listing pods", err)
 		},
-		WatchFunc: func(opts metav1.ListOptions) (watch.Interface, error) {
+		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			opts.LabelSelector, opts.FieldSelector = q.labels, q.fields.String()
-			return pods.Watch(ctx, opts)
+			watching, err := pods.Watch(ctx, opts)
+			return watching, v.note(ctx, "watching pods", err)
 		},
 	}
+}
+
+// note keeps the reflector's last error, tells apart what it may go on trying, and returns the error.
+func (v *view) note(ctx context.Context, doing string, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	v.trouble.note(ctx, doing, err)
+	if apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) {
+		select {
+		case v.refused <- fmt.Errorf("%s: %w", doing, err):
+		default:
+		}
+	}
+	return err
+}
+
+// trouble is the last thing that went wrong, logged when it changes.
+type trouble struct {
+	log *slog.Logger
+	mu  sync.Mutex
+	err error
+}
+
+func (t *trouble) note(ctx context.Context, doing string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) && (t.err == nil || t.err.Error() != err.Error()) {
+		t.log.WarnContext(ctx, "retrying", "after", doing, "err", err)
+	}
+	t.err = err
+}
+
+func (t *trouble) suffix() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		return ""
+	}
+	return ": " + t.err.Error()
 }
 
 // slim keeps of a pod what is looked at, so that memory does not grow with what people put into their pods.
