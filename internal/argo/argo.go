@@ -46,7 +46,7 @@ func writeFile(path, content string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name()) //nolint:errcheck // gone after the rename
+	defer os.Remove(temporary.Name()) // gone after the rename
 	if _, err := temporary.WriteString(content); err != nil {
 		return err
 	}
