@@ -34,7 +34,7 @@ func TestStepsFromALaptop(t *testing.T) {
 // byHand runs the step binary on this machine.
 func (s *scenario) byHand(step string, flags ...string) cli.Result {
 	s.Helper()
-	cmd := exec.CommandContext(s.Context(), s.cluster.Step, append([]string{step, "--cluster", s.cluster.ClusterName}, flags...)...) //nolint:gosec // the project's own program
+	cmd := exec.CommandContext(s.Context(), s.cluster.Step, append([]string{step, "--cluster", s.cluster.ClusterName}, flags...)...)
 	for _, variable := range s.cluster.Env("") {
 		if !strings.HasPrefix(variable, "KUBECONFIG=") {
 			cmd.Env = append(cmd.Env, variable)
