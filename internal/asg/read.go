@@ -2,6 +2,7 @@ package asg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -45,6 +46,9 @@ func (c *Client) Lookup(ctx context.Context, id string) (Target, error) {
 		return target, nil
 	}
 	group, err := c.Group(ctx, name)
+	if errors.Is(err, errNoGroup) {
+		return target, nil // deleted since the instance left it
+	}
 	if err != nil {
 		return Target{}, err
 	}
@@ -89,6 +93,8 @@ func fromEC2(in ec2types.Instance) Instance {
 	return i
 }
 
+var errNoGroup = errors.New("it does not exist")
+
 // Group describes one group with all its members.
 func (c *Client) Group(ctx context.Context, name string) (Group, error) {
 	out, err := c.Reader.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
@@ -96,7 +102,7 @@ func (c *Client) Group(ctx context.Context, name string) (Group, error) {
 		return Group{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, err)
 	}
 	if len(out.AutoScalingGroups) == 0 {
-		return Group{}, fmt.Errorf("describing Auto Scaling group %q: it does not exist", name)
+		return Group{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, errNoGroup)
 	}
 	return fromAutoScaling(out.AutoScalingGroups[0]), nil
 }

@@ -26,8 +26,7 @@ func PlanReturn(g Group, id string, baseline []string) Return {
 	newer := len(h.Candidates) > 0 || h.Booting > 0
 	switch {
 	case newer && (g.Weighted || h.Booting > 0 || active(g, id) >= g.Desired):
-		return Return{SurplusNote: fmt.Sprintf("Auto Scaling group %q now has desired capacity %d, one instance more than before: its replacement was launched already, and lowering the capacity would let some instance go",
-			g.Name, g.Desired+target.Weight)}
+		return Return{SurplusNote: surplus(g.Name, g.Desired+target.Weight)}
 	case active(g, id) >= g.Desired: // lowered already, by a run that ended before ExitStandby
 		return Return{}
 	}
@@ -35,6 +34,11 @@ func PlanReturn(g Group, id string, baseline []string) Return {
 		return Return{LowerFirst: true}
 	}
 	return Return{LowerAfter: true}
+}
+
+func surplus(group string, desired int32) string {
+	return fmt.Sprintf("Auto Scaling group %q now has desired capacity %d, one instance more than before: its replacement was launched already, and lowering the capacity would let some instance go",
+		group, desired)
 }
 
 // active is the capacity of all members but the target that are in service or on their way there.
@@ -69,9 +73,11 @@ func (c *Client) BringBack(ctx context.Context, group, id string, baseline []str
 		}
 		status := fmt.Sprintf("instance %s is %s in Auto Scaling group %s", id, m.Lifecycle, group)
 		switch {
+		case m.Lifecycle == InService && exited && plan.LowerAfter && active(g, id)+m.Weight < g.Desired:
+			return true, "", c.setDesired(ctx, group, g.Desired-m.Weight)
 		case m.Lifecycle == InService:
-			if exited && plan.LowerAfter && active(g, id)+m.Weight < g.Desired {
-				return true, "", c.setDesired(ctx, group, g.Desired-m.Weight)
+			if exited && plan.LowerAfter {
+				plan.SurplusNote = surplus(g.Name, g.Desired) // a launch succeeded meanwhile
 			}
 			return true, "", nil
 		case m.Lifecycle != Standby || exited:

@@ -101,10 +101,10 @@ func (c *Client) Baseline(ctx context.Context, t Target) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describing the members of Auto Scaling group %q: %w", t.Group.Name, err)
 	}
-	baseline := []string{t.Instance.ID}
+	var baseline []string
 	for _, r := range out.Reservations {
 		for _, i := range r.Instances {
-			if aws.ToTime(i.LaunchTime).Before(since) {
+			if aws.ToString(i.InstanceId) == t.Instance.ID || aws.ToTime(i.LaunchTime).Before(since) {
 				baseline = append(baseline, aws.ToString(i.InstanceId))
 			}
 		}

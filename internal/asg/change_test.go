@@ -1,0 +1,309 @@
+package asg_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
+)
+
+func TestAdvanceAsksForStandbyOnce(t *testing.T) {
+	inAccount(t, 1, 5, nil, func(a *account) {
+		var states []string
+		for range 20 {
+			h, err := a.client.Advance(a.Context(), group, a.ids[0], a.ids)
+			a.must(err)
+			states = append(states, h.Lifecycle)
+			if h.Stands() && len(h.Candidates) > 0 {
+				break
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if diff := cmp.Diff([]string{"EnterStandby"}, a.actions()); diff != "" {
+			a.Errorf("calls (-want +got):\n%s", diff)
+		}
+		if last := states[len(states)-1]; last != asg.Standby {
+			a.Errorf("states %v", states)
+		}
+		a.settled(3, 3)
+	})
+}
+
+func TestAdvanceOnAnInstanceThatSomeoneElseMoves(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(*account)
+		message string
+	}{
+		"detached": {func(a *account) {
+			_, err := a.groups.DetachInstances(a.Context(), &autoscaling.DetachInstancesInput{AutoScalingGroupName: aws.String(group), InstanceIds: a.ids[:1], ShouldDecrementDesiredCapacity: aws.Bool(false)})
+			a.must(err)
+			time.Sleep(time.Minute)
+		}, "left Auto Scaling group"},
+		"terminated": {func(a *account) {
+			_, err := a.groups.TerminateInstanceInAutoScalingGroup(a.Context(), &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceId: &a.ids[0], ShouldDecrementDesiredCapacity: aws.Bool(false)})
+			a.must(err)
+		}, `changed to lifecycle state "Terminating" meanwhile`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inAccount(t, 1, 5, nil, func(a *account) {
+				c.happens(a)
+				if _, err := a.client.Advance(a.Context(), group, a.ids[0], a.ids); err == nil || !strings.Contains(err.Error(), c.message) {
+					a.Errorf("error %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestDetach(t *testing.T) {
+	refuse := func(c *awssim.Config) { c.DetachFromStandby = awssim.DetachRefuse }
+	for name, c := range map[string]struct {
+		config  func(*awssim.Config)
+		faults  []awssim.Fault
+		maximum int32
+		calls   []string
+	}{
+		"accepted from standby":                       {nil, nil, 5, []string{"DetachInstances"}},
+		"accepted in a group at its maximum":          {nil, nil, 3, []string{"DetachInstances"}},
+		"refused, so the slow way round":              {refuse, nil, 5, []string{"DetachInstances", "ExitStandby", "DetachInstances"}},
+		"a busy group is asked again":                 {nil, []awssim.Fault{{Action: "DetachInstances", Count: 2, Kind: "error-before", Code: "ScalingActivityInProgress"}}, 5, []string{"DetachInstances", "DetachInstances", "DetachInstances"}},
+		"it took effect, but the answer was an error": {nil, []awssim.Fault{{Action: "DetachInstances", Kind: "error-after", Code: "InternalFailure"}}, 5, []string{"DetachInstances"}},
+		"it took effect, but the answer was lost":     {nil, []awssim.Fault{{Action: "DetachInstances", Kind: "drop-after"}}, 5, []string{"DetachInstances"}},
+		"the slow way round with lost answers": {refuse, []awssim.Fault{
+			{Action: "ExitStandby", Kind: "drop-after"}, {Action: "ExitStandby", Kind: "error-before", Code: "Throttling"},
+		}, 5, []string{"DetachInstances", "ExitStandby", "DetachInstances"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inAccount(t, 1, c.maximum, c.config, func(a *account) {
+				a.onStandby()
+				a.must(a.sim.AddFaults(c.faults...))
+				before := a.group()
+				a.sim.ForgetCalls()
+				ctx, cancel := a.soon()
+				defer cancel()
+				after, err := a.client.Detach(ctx, group, a.ids[0])
+				a.must(err)
+				if diff := cmp.Diff(c.calls, a.actions()); diff != "" {
+					a.Errorf("calls (-want +got):\n%s", diff)
+				}
+				if differences := asg.Compare(before, after, a.ids[0]); len(differences) > 0 {
+					a.Errorf("differences: %v", differences)
+				}
+				if again, err := a.client.Detach(ctx, group, a.ids[0]); err != nil || len(again.Members) != len(after.Members) {
+					a.Errorf("the second time: %v, %v", again, err)
+				}
+				a.settled(3, 3)
+			})
+		})
+	}
+}
+
+func TestTheSlowWayRoundNeedsRoomForOneMore(t *testing.T) {
+	inAccount(t, 1, 3, func(c *awssim.Config) { c.DetachFromStandby = awssim.DetachRefuse }, func(a *account) {
+		a.onStandby()
+		ctx, cancel := a.soon()
+		defer cancel()
+		_, err := a.client.Detach(ctx, group, a.ids[0])
+		if err == nil || !strings.Contains(err.Error(), "back into service") || !strings.Contains(hint.Of(err), "the group is at its maximum size 3; raise it by one") {
+			a.Errorf("error %v, hint %q", err, hint.Of(err))
+		}
+		a.settled(3, 3)
+	})
+}
+
+func TestDetachOfAnInstanceThatTheGroupTerminates(t *testing.T) {
+	inAccount(t, 1, 5, nil, func(a *account) {
+		a.onStandby()
+		_, err := a.groups.TerminateInstanceInAutoScalingGroup(a.Context(), &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceId: &a.ids[0], ShouldDecrementDesiredCapacity: aws.Bool(false)})
+		a.must(err)
+		ctx, cancel := a.soon()
+		defer cancel()
+		if _, err := a.client.Detach(ctx, group, a.ids[0]); err == nil || !strings.Contains(err.Error(), `moved it to lifecycle state "Terminating"`) {
+			a.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestShutDown(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare func(a *account, id string)
+		action  asg.Action
+		state   string
+		calls   []string
+	}{
+		"stop a running one":               {nil, asg.Stop, "stopped", []string{"StopInstances"}},
+		"stop a stopped one":               {func(a *account, id string) { a.must(a.sim.ActOutside(id, "stop")); time.Sleep(time.Minute) }, asg.Stop, "stopped", nil},
+		"stop one that is stopping":        {func(a *account, id string) { a.must(a.sim.ActOutside(id, "stop")) }, asg.Stop, "stopped", nil},
+		"stop one that someone terminates": {func(a *account, id string) { a.must(a.sim.ActOutside(id, "terminate")) }, asg.Stop, "terminated", nil},
+		"stop a terminated one":            {func(a *account, id string) { a.must(a.sim.ActOutside(id, "terminate")); time.Sleep(time.Minute) }, asg.Stop, "terminated", nil},
+		"terminate a running one":          {nil, asg.Terminate, "terminated", []string{"TerminateInstances"}},
+		"terminate a stopped one":          {func(a *account, id string) { a.must(a.sim.ActOutside(id, "stop")); time.Sleep(time.Minute) }, asg.Terminate, "terminated", []string{"TerminateInstances"}},
+		"a call that is throttled": {func(a *account, _ string) {
+			a.must(a.sim.AddFaults(awssim.Fault{Action: "StopInstances", Count: 3, Kind: "error-before", Code: "RequestLimitExceeded"}))
+		}, asg.Stop, "stopped", []string{"StopInstances", "StopInstances", "StopInstances", "StopInstances"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inAccount(t, 1, 5, nil, func(a *account) {
+				id, err := a.sim.AddInstance(awssim.InstanceSpec{})
+				a.must(err)
+				time.Sleep(time.Minute)
+				if c.prepare != nil {
+					c.prepare(a, id)
+				}
+				ctx, cancel := a.soon()
+				defer cancel()
+				a.must(a.client.ShutDown(ctx, id, c.action))
+				if state := a.state(id); state != c.state {
+					a.Errorf("instance is %s", state)
+				}
+				if diff := cmp.Diff(c.calls, a.actions()); diff != "" {
+					a.Errorf("calls (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestShutDownOfWhatCannotBeStopped(t *testing.T) {
+	inAccount(t, 1, 5, nil, func(a *account) {
+		id, err := a.sim.AddInstance(awssim.InstanceSpec{})
+		a.must(err)
+		time.Sleep(time.Minute)
+		a.must(a.sim.ChangeInstance(id, "instance-store", ""))
+		if err := a.client.ShutDown(a.Context(), id, asg.Stop); err == nil || hint.Of(err) != "submit again with action=terminate" {
+			a.Errorf("error %v, hint %q", err, hint.Of(err))
+		}
+		a.must(a.client.ShutDown(a.Context(), id, asg.Terminate))
+	})
+}
+
+func TestMarksOfARetirement(t *testing.T) {
+	inAccount(t, 1, 5, nil, func(a *account) {
+		before := a.target(a.ids[0]).Instance.Tags
+		a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Workflow: "argo/wf", Group: group, Node: "n", Replacement: a.ids[1]}))
+		i := a.target(a.ids[0]).Instance
+		if !i.Retiring() || i.Tags[asg.TagWorkflow] != "argo/wf" || i.Tags[asg.TagGroup] != group || i.Tags[asg.TagNode] != "n" || i.Tags[asg.TagReplacement] != a.ids[1] {
+			a.Errorf("tags %v", i.Tags)
+		}
+		if at, err := time.Parse(time.RFC3339, i.Tags[asg.TagRetiredAt]); err != nil || time.Since(at) > time.Second {
+			a.Errorf("retired at %s", i.Tags[asg.TagRetiredAt])
+		}
+		a.must(a.client.UnmarkRetiring(a.Context(), a.ids[0]))
+		if diff := cmp.Diff(before, a.target(a.ids[0]).Instance.Tags); diff != "" {
+			a.Errorf("tags (-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestBringBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		minimum, maximum int32
+		prepare          func(*account) (baseline []string)
+		calls            []string
+		desired          int32
+		inService        int
+		note             string
+	}{
+		"no replacement can be launched": {1, 5, func(a *account) []string { a.configure(noLaunches); return a.onStandby() },
+			[]string{"UpdateAutoScalingGroup", "ExitStandby"}, 3, 3, ""},
+		"no replacement can be launched, at the maximum": {1, 3, func(a *account) []string { a.configure(noLaunches); return a.onStandby() },
+			[]string{"UpdateAutoScalingGroup", "ExitStandby"}, 3, 3, ""},
+		"no replacement can be launched, at the minimum": {3, 5, func(a *account) []string { a.configure(noLaunches); return a.onStandby() },
+			[]string{"ExitStandby", "UpdateAutoScalingGroup"}, 3, 3, ""},
+		"the replacement serves": {1, 5, func(a *account) []string { return a.onStandby() },
+			[]string{"ExitStandby"}, 4, 4, "desired capacity 4, one instance more than before"},
+		"a run before died after lowering the capacity": {1, 5, func(a *account) []string {
+			a.configure(noLaunches)
+			baseline := a.onStandby()
+			_, err := a.groups.UpdateAutoScalingGroup(a.Context(), &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: aws.String(group), DesiredCapacity: aws.Int32(2)})
+			a.must(err)
+			a.sim.ForgetCalls()
+			return baseline
+		}, []string{"ExitStandby"}, 3, 3, ""},
+		"answers are lost": {1, 5, func(a *account) []string {
+			a.configure(noLaunches)
+			baseline := a.onStandby()
+			a.must(a.sim.AddFaults(awssim.Fault{Action: "ExitStandby", Kind: "drop-after"}))
+			return baseline
+		}, []string{"UpdateAutoScalingGroup", "ExitStandby"}, 3, 3, ""},
+		"it never left service": {1, 5, func(a *account) []string { return a.ids }, nil, 3, 3, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inAccount(t, c.minimum, c.maximum, nil, func(a *account) {
+				baseline := c.prepare(a)
+				ctx, cancel := a.soon()
+				defer cancel()
+				note, err := a.client.BringBack(ctx, group, a.ids[0], baseline)
+				a.must(err)
+				if !strings.Contains(note, c.note) || (note != "") != (c.note != "") {
+					a.Errorf("note %q", note)
+				}
+				if diff := cmp.Diff(c.calls, a.actions()); diff != "" {
+					a.Errorf("calls (-want +got):\n%s", diff)
+				}
+				a.configure(func(c *awssim.Config) { c.LaunchFailure = "" })
+				a.settled(c.desired, c.inService)
+				if l := a.target(a.ids[0]).Lifecycle(); l != asg.InService {
+					a.Errorf("the instance is %s", l)
+				}
+			})
+		})
+	}
+}
+
+// The launch that failed for so long succeeds just when the node comes back, in a group that could not be lowered before.
+func TestBringBackAtTheMinimumWhileALaunchSucceeds(t *testing.T) {
+	inAccount(t, 3, 5, func(c *awssim.Config) { c.LaunchRetry = time.Second }, func(a *account) {
+		a.configure(noLaunches)
+		baseline := a.onStandby()
+		a.configure(func(c *awssim.Config) { c.ExitingStandby = 10 * time.Minute })
+		go func() {
+			time.Sleep(time.Minute)
+			a.configure(func(c *awssim.Config) { c.LaunchFailure = "" })
+		}()
+		ctx, cancel := a.soon()
+		defer cancel()
+		note, err := a.client.BringBack(ctx, group, a.ids[0], baseline)
+		a.must(err)
+		if !strings.Contains(note, "one instance more than before") {
+			a.Errorf("note %q, desired capacity %d", note, a.group().Desired)
+		}
+		a.settled(4, 4)
+	})
+}
+
+func TestBringBackOfWhatIsGone(t *testing.T) {
+	inAccount(t, 1, 5, nil, func(a *account) {
+		a.onStandby()
+		_, err := a.client.Detach(a.Context(), group, a.ids[0])
+		a.must(err)
+		if _, err := a.client.BringBack(a.Context(), group, a.ids[0], a.ids); err == nil || !strings.Contains(err.Error(), "it is no longer a member of Auto Scaling group") {
+			a.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestBringBackWaitsOutAnEnteringStandby(t *testing.T) {
+	inAccount(t, 1, 5, func(c *awssim.Config) { c.EnteringStandby = time.Hour }, func(a *account) {
+		a.configure(noLaunches)
+		baseline := a.onStandby()
+		ctx, cancel := a.soon()
+		defer cancel()
+		var notDone *poll.NotDoneError
+		if _, err := a.client.BringBack(ctx, group, a.ids[0], baseline); !errors.As(err, &notDone) || !strings.Contains(err.Error(), "is EnteringStandby") {
+			a.Errorf("error %v", err)
+		}
+		if actions := a.actions(); len(actions) > 0 {
+			a.Errorf("calls %v", actions)
+		}
+	})
+}
