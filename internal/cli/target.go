@@ -70,7 +70,7 @@ func (r *session) found(n *corev1.Node) *corev1.Node {
 
 func (r *session) foreign(i asg.Instance) error {
 	if other := asg.OtherCluster(i, r.Cluster); other != "" {
-		return hint.Errorf("name that cluster with --cluster, or use its kubeconfig", "instance %q has no Node in this cluster; it is tagged for cluster %q", i.ID, other)
+		return hint.Errorf("name that cluster with --cluster, or use its kubeconfig; if it is this one, the instance has not joined it", "instance %q has no Node in this cluster; it is tagged for cluster %q", i.ID, other)
 	}
 	return hint.Errorf("is this the right cluster (--cluster, --context)? has the instance joined it?", "instance %q has no Node in this cluster", i.ID)
 }
