@@ -239,3 +239,54 @@ func TestMessagesOfTroubleshootingAreTheProgramsOwn(t *testing.T) {
 		}
 	}
 }
+
+// The sandbox runs Argo with what the installation page tells people to set, in a namespace that enforces "restricted".
+func TestTheSecurityContextOfTheInstallationPageIsTheTestedOne(t *testing.T) {
+	type configMap struct{ Data map[string]string }
+	type executor struct{ SecurityContext map[string]any }
+	parse := func(document string) (e executor) {
+		var cm configMap
+		if err := yaml.Unmarshal([]byte(document), &cm); err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.Unmarshal([]byte(cm.Data["executor"]), &e); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	block := regexp.MustCompile("(?s)```yaml\n(data:.*?)```").FindStringSubmatch(read(t, "docs/install.md"))
+	if block == nil {
+		t.Fatal("the page shows no ConfigMap")
+	}
+	tested := parse(read(t, "internal/sandbox/manifests/argo/configmap.yaml"))
+	if diff := cmp.Diff(tested, parse(block[1])); diff != "" || len(tested.SecurityContext) == 0 {
+		t.Errorf("security context (-tested +documented):\n%s", diff)
+	}
+}
+
+// Flags and steps that pages mention are those of the program.
+func TestFlagsThatPagesMentionExist(t *testing.T) {
+	source := read(t, "internal/cli/options.go")
+	steps := read(t, "internal/cli/step.go")
+	use := regexp.MustCompile("(?:bin/)?step ([a-z]+)((?: --?[a-z-]+(?:[= ][^-\\s`]\\S*)?)*)")
+	flag := regexp.MustCompile(`--([a-z-]+)`)
+	checked := 0
+	for _, page := range pages(t) {
+		for _, code := range regexp.MustCompile("`[^`\n]+`|(?s)```.*?```").FindAllString(read(t, page), -1) {
+			for _, m := range use.FindAllStringSubmatch(code, -1) {
+				if m[1] != "help" && m[1] != "version" && !strings.Contains(steps, `{"`+m[1]+`", "`) {
+					t.Errorf("%s: %q: there is no step %q", page, m[0], m[1])
+				}
+				for _, f := range flag.FindAllStringSubmatch(m[2], -1) {
+					checked++
+					if f[1] != "help" && !strings.Contains(source, `"`+f[1]+`"`) {
+						t.Errorf("%s: %q: there is no flag --%s", page, m[0], f[1])
+					}
+				}
+			}
+		}
+	}
+	if checked < 4 {
+		t.Errorf("found %d flags in pages: does the test still read them?", checked)
+	}
+}
