@@ -2,11 +2,15 @@ package asg
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+
+	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
 // Return is how a target gets from Standby back into service without the group letting another instance go.
@@ -61,6 +65,7 @@ func (c *Client) Handover(ctx context.Context, group, id string, baseline []stri
 // BringBack returns the target to service and says what remains different from before, or "".
 func (c *Client) BringBack(ctx context.Context, group, id string, baseline []string) (note string, err error) {
 	var plan Return
+	var original int32
 	lowered, exited := false, false
 	err = c.Wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		g, err := c.Group(ctx, group)
@@ -83,6 +88,10 @@ func (c *Client) BringBack(ctx context.Context, group, id string, baseline []str
 		case m.Lifecycle != Standby || exited:
 			return false, status, nil
 		}
+		if slices.Contains(g.Suspended, "Launch") {
+			return false, "", hint.Errorf("resume it: aws autoscaling resume-processes --auto-scaling-group-name "+group+" --scaling-processes Launch",
+				"bringing instance %q back into service: process Launch of Auto Scaling group %q is suspended", id, group)
+		}
 		if !lowered {
 			plan = PlanReturn(g, id, baseline)
 		}
@@ -90,10 +99,13 @@ func (c *Client) BringBack(ctx context.Context, group, id string, baseline []str
 			if err := c.setDesired(ctx, group, g.Desired-m.Weight); err != nil {
 				return false, "", err
 			}
-			lowered = true
+			lowered, original = true, g.Desired
 		}
 		c.Log.InfoContext(ctx, "bringing instance back into service", "instance", id, "asg", group)
 		if err := c.exitStandby(ctx, g, id); err != nil {
+			if lowered && !c.Wait.Transient(err) { // it raises the capacity again, and did not
+				err = errors.Join(err, c.setDesired(ctx, group, original))
+			}
 			return false, "", err
 		}
 		exited = true

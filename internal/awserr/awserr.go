@@ -5,6 +5,7 @@ package awserr
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -80,6 +81,10 @@ func IsTransient(err error) bool {
 	var response *smithyhttp.ResponseError
 	if errors.As(err, &response) && response.HTTPStatusCode() >= 500 {
 		return true
+	}
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) || (err != nil && strings.Contains(err.Error(), "no EC2 IMDS role found")) {
+		return false // a proxy's certificate, or no credentials at all: waiting brings neither
 	}
 	var lookup *net.DNSError
 	if errors.As(err, &lookup) && lookup.IsNotFound {

@@ -54,8 +54,9 @@ type Claims struct {
 	Log              *slog.Logger
 }
 
-// Claim is a held Lease.
+// Claim is a held Lease. Fresh says that the holder did not have it a moment ago: it is new, taken over, or had expired.
 type Claim struct {
+	Fresh  bool
 	claims Claims
 	lease  *coordinationv1.Lease
 }
@@ -94,6 +95,7 @@ func (c Claims) Free(ctx context.Context, instanceID string) error {
 // not expired. nodeName is remembered in the claim; empty keeps what is there.
 func (c Claims) Acquire(ctx context.Context, instanceID, nodeName string) (*Claim, error) {
 	lease, err := c.Leases.Get(ctx, Name(instanceID), metav1.GetOptions{})
+	fresh := true
 	switch {
 	case apierrors.IsNotFound(err):
 		lease, err = c.Leases.Create(ctx, c.stamp(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
@@ -103,7 +105,9 @@ func (c Claims) Acquire(ctx context.Context, instanceID, nodeName string) (*Clai
 		if held := c.heldByOther(lease, instanceID); held != nil {
 			return nil, held
 		}
-		if previous := holder(lease); previous != c.Holder {
+		previous := holder(lease)
+		fresh = previous != c.Holder || !time.Now().Before(expiry(lease))
+		if previous != c.Holder {
 			c.Log.WarnContext(ctx, "taking over an expired claim", "instance", instanceID, "from", previous, "workflow", lease.Annotations[annotationWorkflow])
 		}
 		lease, err = c.Leases.Update(ctx, c.stamp(lease.DeepCopy(), nodeName), metav1.UpdateOptions{})
@@ -111,7 +115,7 @@ func (c Claims) Acquire(ctx context.Context, instanceID, nodeName string) (*Clai
 	if err != nil {
 		return nil, fmt.Errorf("claiming instance %q: %w", instanceID, err)
 	}
-	return &Claim{claims: c, lease: lease}, nil
+	return &Claim{Fresh: fresh, claims: c, lease: lease}, nil
 }
 
 func (c Claims) heldByOther(lease *coordinationv1.Lease, instanceID string) *HeldError {

@@ -24,7 +24,10 @@ func evict(ctx context.Context, r *session) error {
 	if err != nil {
 		return err
 	}
-	eviction := drain.Eviction{Selection: r.Selection, Everything: r.mayEvictAll(n)}
+	eviction := drain.Eviction{Selection: r.Selection, Everything: r.mayEvictAll(n), StillHere: func(ctx context.Context) (bool, error) {
+		now, err := r.nodes.FindNamed(ctx, r.result.InstanceID, []string{n.Name})
+		return now != nil && now.UID == n.UID, err
+	}}
 	if r.DryRun {
 		return r.planEvict(ctx, n, eviction)
 	}

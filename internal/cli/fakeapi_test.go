@@ -1,10 +1,13 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -67,6 +70,10 @@ func (w *world) completeAPI(kube *ktesting.Fake, tracker ktesting.ObjectTracker)
 			return true, newSelectedWatch(all, watching.GetWatchRestrictions()), nil
 		})
 	}
+	kube.PrependReactor("patch", "nodes", func(action ktesting.Action) (bool, runtime.Object, error) {
+		patched, err := w.patchNode(tracker, action.(ktesting.PatchAction))
+		return true, patched, err
+	})
 	kube.PrependReactor("create", "pods", func(action ktesting.Action) (bool, runtime.Object, error) {
 		eviction, ok := action.(ktesting.CreateAction).GetObject().(*policyv1.Eviction)
 		if !ok || action.GetSubresource() != "eviction" {
@@ -74,6 +81,39 @@ func (w *world) completeAPI(kube *ktesting.Fake, tracker ktesting.ObjectTracker)
 		}
 		return true, nil, w.evict(tracker, eviction)
 	})
+}
+
+// patchNode refuses a patch of an older version, as an API server does, and counts versions.
+func (w *world) patchNode(tracker ktesting.ObjectTracker, action ktesting.PatchAction) (*corev1.Node, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	nodes := corev1.SchemeGroupVersion.WithResource("nodes")
+	object, err := tracker.Get(nodes, "", action.GetName())
+	if err != nil {
+		return nil, err
+	}
+	var patch, patched corev1.Node
+	if err := json.Unmarshal(action.GetPatch(), &patch); err != nil {
+		return nil, err
+	}
+	current := object.(*corev1.Node)
+	if patch.ResourceVersion != current.ResourceVersion || patch.UID != current.UID {
+		return nil, apierrors.NewConflict(corev1.Resource("nodes"), action.GetName(), fmt.Errorf("the object has been modified"))
+	}
+	before, err := json.Marshal(current)
+	if err != nil {
+		return nil, err
+	}
+	after, err := jsonpatch.MergePatch(before, action.GetPatch())
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(after, &patched); err != nil {
+		return nil, err
+	}
+	w.version++
+	patched.ResourceVersion = strconv.Itoa(w.version)
+	return &patched, tracker.Update(nodes, &patched, "")
 }
 
 // selectedWatch passes on what its selectors let through. It ends with Stop even if nobody reads any more, which

@@ -126,6 +126,8 @@ func (o Options) validate(c *cli.Context) error {
 		return hint.Errorf("all inputs are flags: step "+c.Command.Name+" --help", "argument %q is not expected", c.Args().First())
 	case (o.InstanceID == "") == (o.Node == ""):
 		return hint.Errorf("for example --instance-id i-0123456789abcdef0, or --node ip-10-0-1-2.eu-central-1.compute.internal", "give exactly one of --instance-id and --node")
+	case o.EvictOnTimeout && !o.Evict:
+		return hint.Errorf("choose on-timeout=fail, or let it evict", "--on-timeout evict and --evict=false contradict each other")
 	case o.Region != "" && !regionForm.MatchString(o.Region):
 		return hint.Errorf("for example eu-central-1", "region %q is malformed", o.Region)
 	case o.Cluster != "" && !clusterForm.MatchString(o.Cluster):

@@ -349,3 +349,87 @@ func TestThrottlingAndBusyGroupsAreWaitedOut(t *testing.T) {
 		w.whole(w.ids[1:]...)
 	})
 }
+
+// A recycle was given up, someone brought the node back by hand, and weeks later it is recycled again.
+func TestMarksOfAnEarlierLifeMeanNothing(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		flags := []string{"--instance-id", w.ids[0], "--max-wait", "50m", "--on-timeout", "evict"}
+		w.done("standby", flags...)
+		w.done("taint", flags...)
+		w.pod(w.ids[0], "first", 0, nil)
+		w.step("drain", flags...)
+		first := w.result("standby", flags...)
+		w.exitStandby(w.ids[0])
+		n := w.nodeOf(w.ids[0])
+		n.Spec.Unschedulable = false
+		if _, err := w.kube.CoreV1().Nodes().Update(w.Context(), n, metav1.UpdateOptions{}); err != nil {
+			w.Fatal(err)
+		}
+		time.Sleep(24 * 14 * time.Hour)
+
+		o := w.doneAs("wf-2", "standby", flags...)
+		if o.result.ReplacementInstance == "" || o.result.ReplacementInstance == first.ReplacementInstance {
+			w.Errorf("the replacement is %q, that of the first recycle", o.result.ReplacementInstance)
+		}
+		w.doneAs("wf-2", "taint", flags...)
+		if o := w.stepAs(w.Context(), "wf-2", "drain", flags...); o.code != 75 {
+			w.Errorf("drain: exit %d, want the whole wait once more: %s", o.code, o.result.Message)
+		}
+	})
+}
+
+func TestTwoRecyclesOfOneGroupTakeAReplacementEach(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		results := make(chan outcome, 2)
+		for i, holder := range []string{"wf-1", "wf-2"} {
+			go func() { results <- w.doneAs(holder, "standby", "--instance-id", w.ids[i]) }()
+		}
+		a, b := <-results, <-results
+		if a.result.ReplacementInstance == b.result.ReplacementInstance {
+			w.Fatalf("both took %s", a.result.ReplacementInstance)
+		}
+		for i, holder := range []string{"wf-1", "wf-2"} {
+			for _, name := range []string{"taint", "drain", "evict", "retire"} {
+				w.doneAs(holder, name, "--instance-id", w.ids[i])
+			}
+		}
+		w.whole(w.ids[2])
+	})
+}
+
+// Spot reclaim, a broken host, or a person in the console.
+func TestAnInstanceLostInMidDrainLeavesNothing(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.done("standby", "--instance-id", w.ids[0])
+		w.done("taint", "--instance-id", w.ids[0])
+		if err := w.sim.ActOutside(w.ids[0], "terminate"); err != nil {
+			w.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		for _, step := range []string{"drain", "evict", "retire"} {
+			w.done(step, "--instance-id", w.ids[0])
+		}
+		w.done("settle", "--instance-id", w.ids[0], "--workflow-status", "Succeeded")
+		w.whole(w.ids[1:]...)
+		if members := w.group().Instances; len(members) != 3 {
+			w.Errorf("%d members are listed, the dead one among them", len(members))
+		}
+	})
+}
+
+func TestAPodThatComesDuringTheDetachIsWaitedFor(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		for _, name := range []string{"standby", "taint", "drain", "evict"} {
+			w.done(name, "--instance-id", w.ids[0])
+		}
+		go func() {
+			time.Sleep(5 * time.Second) // the instance is Detaching for 30
+			w.pod(w.ids[0], "late", time.Hour, nil)
+		}()
+		w.done("retire", "--instance-id", w.ids[0])
+		p, err := w.kube.CoreV1().Pods("default").Get(w.Context(), "late", metav1.GetOptions{})
+		if err != nil || p.Status.Phase != corev1.PodSucceeded {
+			w.Errorf("the late pod did not finish by itself: %s, %v", p.Status.Phase, err)
+		}
+	})
+}

@@ -33,14 +33,7 @@ func retire(ctx context.Context, r *session) error {
 	if n != nil {
 		name = n.Name
 	}
-	return r.claimed(ctx, name, func(ctx context.Context) error {
-		if n != nil {
-			if err := r.lastLook(ctx, n); err != nil {
-				return err
-			}
-		}
-		return r.takeOut(ctx, target, n)
-	})
+	return r.claimed(ctx, name, func(ctx context.Context) error { return r.takeOut(ctx, target, n) })
 }
 
 // mayRetire refuses targets that no standby step has prepared.
@@ -57,9 +50,10 @@ func mayRetire(t asg.Target, n *corev1.Node) error {
 	}
 }
 
-// lastLook waits in vain for pods that matter: there should be none any more.
+// lastLook makes sure that no pod that matters runs on the node. One that tolerates every taint may have come late; it is
+// waited for like the others.
 func (r *session) lastLook(ctx context.Context, n *corev1.Node) error {
-	if r.mayEvictAll(n) {
+	if n == nil || r.mayEvictAll(n) {
 		return nil
 	}
 	left, err := r.pods.Left(ctx, n.Name, r.Selection)
@@ -83,20 +77,26 @@ func (r *session) takeOut(ctx context.Context, t asg.Target, n *corev1.Node) err
 	}
 	r.result.ReplacementInstance = replacement
 	if t.Group != nil {
-		if err := r.detach(ctx, t, replacement); err != nil {
+		if err := r.lastLook(ctx, n); err != nil {
 			return err
 		}
+		if err := r.detach(ctx, t, n, replacement); err != nil {
+			return err
+		}
+	}
+	if err := r.lastLook(ctx, n); err != nil { // the detach can take minutes
+		return err
 	}
 	if err := r.asg.ShutDown(ctx, id, r.Action); err != nil {
 		return err
 	}
 	r.change("instance %s: %s", id, past(r.Action))
-	return r.leave(ctx, id, replacement, n)
+	return r.leave(ctx, id, n)
 }
 
 // leave gives back all that the recycle held. The Node goes last: as long as it is there, its name leads to the instance.
-func (r *session) leave(ctx context.Context, id, replacement string, n *corev1.Node) error {
-	if err := r.releaseReplacement(ctx, id, replacement); err != nil {
+func (r *session) leave(ctx context.Context, id string, n *corev1.Node) error {
+	if err := r.releaseReplacements(ctx, id); err != nil {
 		return err
 	}
 	if err := r.claims.Release(ctx, id); err != nil {
@@ -112,8 +112,13 @@ func (r *session) leave(ctx context.Context, id, replacement string, n *corev1.N
 	return r.done("instance %s is %s, its Node is deleted", id, past(r.Action))
 }
 
-func (r *session) detach(ctx context.Context, t asg.Target, replacement string) error {
+func (r *session) detach(ctx context.Context, t asg.Target, n *corev1.Node, replacement string) error {
 	id, before := t.Instance.ID, *t.Group
+	if n != nil {
+		if _, err := r.nodes.Apply(ctx, n, node.Retiring(time.Now())); err != nil {
+			return err
+		}
+	}
 	if !t.Instance.Retiring() {
 		mark := asg.Retirement{At: time.Now(), Workflow: r.Workflow, Group: before.Name, Node: r.result.NodeName, Replacement: replacement}
 		if err := r.asg.MarkRetiring(ctx, id, mark); err != nil {
@@ -131,27 +136,21 @@ func (r *session) detach(ctx context.Context, t asg.Target, replacement string) 
 	return nil
 }
 
-// releaseReplacement gives the newcomer back to cluster-autoscaler.
-func (r *session) releaseReplacement(ctx context.Context, id, replacement string) error {
-	if replacement == "" {
-		return nil
-	}
-	n, err := r.nodes.Find(ctx, replacement, r.namesOf(ctx, replacement))
-	if err != nil || n == nil {
+// releaseReplacements gives newcomers that took the instance's place back to cluster-autoscaler.
+func (r *session) releaseReplacements(ctx context.Context, id string) error {
+	replacements, err := r.nodes.ReplacementsOf(ctx, id)
+	if err != nil {
 		return err
 	}
-	r.result.ReplacementNode = n.Name
-	_, err = r.nodes.Apply(ctx, n, node.Released(id))
-	return err
-}
-
-// namesOf asks EC2 for the private DNS name, without insisting: a replacement may be gone by now.
-func (r *session) namesOf(ctx context.Context, id string) []string {
-	instance, err := r.asg.Instance(ctx, id)
-	if err != nil {
-		return node.NamesOf(id, "", r.result.Region)
+	for i := range replacements {
+		if r.result.ReplacementInstance == node.InstanceID(replacements[i].Spec.ProviderID) {
+			r.result.ReplacementNode = replacements[i].Name
+		}
+		if _, err := r.nodes.Apply(ctx, &replacements[i], node.Released(id)); err != nil {
+			return err
+		}
 	}
-	return node.NamesOf(id, instance.PrivateDNSName, r.result.Region)
+	return nil
 }
 
 func (r *session) planRetire(t asg.Target) error {

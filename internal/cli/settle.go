@@ -31,6 +31,9 @@ func settle(ctx context.Context, r *session) error {
 	if r.DryRun {
 		return r.done("dry run: nothing to settle")
 	}
+	if n == nil && target.Instance.Gone() && target.Group == nil { // by another hand, or by spot reclaim
+		return errors.Join(r.releaseReplacements(ctx, target.Instance.ID), r.claims.Release(ctx, target.Instance.ID), r.done("instance %s is %s, nothing is left of it", target.Instance.ID, target.Instance.State))
+	}
 	if !retired(target, n) && (n == nil || !node.IsLeaving(n)) {
 		return errors.Join(r.claims.Release(ctx, target.Instance.ID), r.done("nothing was changed: instance %s is as it was", target.Instance.ID))
 	}
@@ -72,20 +75,19 @@ func (r *session) putRight(ctx context.Context, t asg.Target, n *corev1.Node) er
 // group with one instance too many. Nor is anything decided while the target is still entering standby, because the group
 // may launch the replacement meanwhile.
 func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Node) (replaced bool, err error) {
-	if n.Annotations[node.AnnotationReplacement] != "" {
-		return true, nil
-	}
 	baseline, err := r.baseline(ctx, t, n)
 	if err != nil {
 		return false, err
 	}
 	newcomer := newcomers{session: r, names: map[string][]string{}, target: t.Instance.ID}
+	looks := 0
 	err = r.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		looks++
 		h, err := r.asg.Handover(ctx, t.Group.Name, t.Instance.ID, baseline)
 		if err != nil {
 			return false, "", err
 		}
-		ready, _, err := newcomer.find(ctx, h.Candidates, true)
+		ready, _, err := newcomer.find(ctx, h.Candidates, looks%findAllEvery == 1)
 		if err != nil {
 			return false, "", err
 		}
@@ -118,7 +120,7 @@ func (r *session) bringBack(ctx context.Context, t asg.Target, n *corev1.Node) e
 			return err
 		}
 	}
-	if err := r.releaseNewcomers(ctx, t, n, baseline); err != nil {
+	if err := r.releaseReplacements(ctx, t.Instance.ID); err != nil {
 		return err
 	}
 	if n, err = r.nodes.Apply(ctx, n, node.Restored); err != nil {
@@ -131,20 +133,6 @@ func (r *session) bringBack(ctx context.Context, t asg.Target, n *corev1.Node) e
 	}
 	r.nodes.Event(ctx, n, "RecycleUndone", message)
 	return r.done("%s", message)
-}
-
-// releaseNewcomers gives back every Node that was taken as the target's replacement.
-func (r *session) releaseNewcomers(ctx context.Context, t asg.Target, n *corev1.Node, baseline []string) error {
-	h, err := r.asg.Handover(ctx, t.Group.Name, t.Instance.ID, baseline)
-	if err != nil {
-		return err
-	}
-	for _, candidate := range h.Candidates {
-		if err := r.releaseReplacement(ctx, t.Instance.ID, candidate.ID); err != nil {
-			return err
-		}
-	}
-	return r.releaseReplacement(ctx, t.Instance.ID, n.Annotations[node.AnnotationReplacement])
 }
 
 // restore brings back on request what settle left on standby.

@@ -29,15 +29,13 @@ func standby(ctx context.Context, r *session) error {
 	if r.DryRun {
 		return r.planStandby(ctx, target, n)
 	}
-	return r.claimed(ctx, n.Name, func(ctx context.Context) error {
+	return r.claimedAnew(ctx, n.Name, func(ctx context.Context, fresh bool) error {
+		if n, err = r.forget(ctx, target, n, fresh); err != nil {
+			return err
+		}
 		baseline, err := r.baseline(ctx, target, n)
 		if err != nil {
 			return err
-		}
-		if target.Instance.Retiring() { // of an earlier life: someone has started it and attached it again
-			if err := r.asg.UnmarkRetiring(ctx, target.Instance.ID); err != nil {
-				return err
-			}
 		}
 		first := !node.IsLeaving(n)
 		if n, err = r.nodes.Apply(ctx, n, node.Leaving(r.Workflow, baseline, time.Now())); err != nil {
@@ -50,18 +48,45 @@ func standby(ctx context.Context, r *session) error {
 	})
 }
 
-// retired reports that a former run began to take the instance out of its group for good: from there it goes forward only.
-// The tags alone do not say so: someone may have started and attached the instance again.
-func retired(t asg.Target, n *corev1.Node) bool {
-	if !t.Instance.Retiring() {
-		return false
+// forget drops what an earlier recycle wrote down and what holds no more: everything if the instance is back in service,
+// else the time by which its replacement was due.
+func (r *session) forget(ctx context.Context, t asg.Target, n *corev1.Node, fresh bool) (*corev1.Node, error) {
+	switch {
+	case !fresh:
+		return n, nil
+	case t.Lifecycle() != asg.InService:
+		return r.nodes.Apply(ctx, n, node.Patient)
 	}
-	return t.Group == nil || t.Lifecycle() == asg.Detaching || (n != nil && node.IsClosed(n))
+	if t.Instance.Retiring() {
+		if err := r.asg.UnmarkRetiring(ctx, t.Instance.ID); err != nil {
+			return nil, err
+		}
+	}
+	if !node.IsLeaving(n) {
+		return n, nil
+	}
+	return r.nodes.Apply(ctx, n, node.Anew)
+}
+
+// retired reports that a former run began to take the instance out of its group for good: from there it goes forward only.
+// The tags alone do not say so: someone may have started and attached the instance again. A terminated instance that its
+// group still lists on standby has nowhere to go back to either.
+func retired(t asg.Target, n *corev1.Node) bool {
+	if t.Instance.Gone() && t.Lifecycle() == asg.Standby {
+		return true
+	}
+	if n != nil && node.IsClosed(n) && (node.IsRetiring(n) || t.Instance.Retiring()) {
+		return true
+	}
+	return t.Instance.Retiring() && (t.Group == nil || t.Lifecycle() == asg.Detaching)
 }
 
 func (r *session) resumeRetired(t asg.Target) error {
 	tags := t.Instance.Tags
 	r.result.ASGName, r.result.NodeName, r.result.ReplacementInstance = tags[asg.TagGroup], tags[asg.TagNode], tags[asg.TagReplacement]
+	if tags[asg.TagRetiredAt] == "" {
+		return r.done("instance %s is %s: nothing to do here", t.Instance.ID, t.Instance.State)
+	}
 	return r.done("instance %s is being retired since %s by %s: nothing to do here", t.Instance.ID, tags[asg.TagRetiredAt], tags[asg.TagWorkflow])
 }
 
@@ -131,7 +156,7 @@ func (r *session) handOver(ctx context.Context, t asg.Target, n *corev1.Node, ba
 			}
 		}
 		status := h.Describe(id, failure)
-		replacement, newcomerStatus, err := newcomer.find(ctx, h.Candidates, looks%findAllEvery == 0)
+		replacement, newcomerStatus, err := newcomer.find(ctx, h.Candidates, looks%findAllEvery == 1)
 		if err != nil {
 			return false, status, err
 		}
@@ -172,30 +197,42 @@ type newcomers struct {
 	names  map[string][]string // of the Nodes, by instance
 }
 
-// find returns the first newcomer whose Node is Ready and that no other recycle took, or what it waits for.
+// find returns a newcomer whose Node is Ready and takes it, or says what it waits for. It marks no Node before that one
+// can serve: another recycle of the group may be waiting for a newcomer too.
 func (f *newcomers) find(ctx context.Context, candidates []asg.Member, searchAll bool) (ready *corev1.Node, status string, err error) {
+	var free []*corev1.Node
 	for _, candidate := range candidates {
 		n, err := f.nodeOf(ctx, candidate.ID, searchAll)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, "", err
-		}
-		if n == nil {
+		case n == nil:
 			status = fmt.Sprintf("replacement %s is in service but its Node has not joined", candidate.ID)
-			continue
-		}
-		if n, err = f.nodes.Apply(ctx, n, node.Replaces(f.target)); err != nil {
-			return nil, "", err
-		}
-		if node.ReplacementFor(n) != f.target {
-			continue
-		}
-		status = fmt.Sprintf("replacement %s (node %s) is not Ready", candidate.ID, n.Name)
-		ready, err := f.nodes.AwaitReady(ctx, n, f.PollInterval)
-		if ready != nil || err != nil {
-			return ready, status, err
+		case node.ReplacementFor(n) == f.target && node.Ready(n):
+			return n, "", nil
+		case node.ReplacementFor(n) == f.target, node.ReplacementFor(n) == "" && node.Ready(n):
+			free = append([]*corev1.Node{n}, free...)
+		case node.ReplacementFor(n) == "":
+			free = append(free, n)
 		}
 	}
-	return nil, status, nil
+	if len(free) == 0 {
+		return nil, status, nil
+	}
+	n := free[0]
+	status = fmt.Sprintf("replacement %s (node %s) is not Ready", node.InstanceID(n.Spec.ProviderID), n.Name)
+	ready, err = f.nodes.AwaitReady(ctx, n, f.PollInterval)
+	if ready == nil || err != nil {
+		return nil, status, err
+	}
+	ready, err = f.nodes.Apply(ctx, ready, node.Replaces(f.target))
+	if err != nil {
+		return nil, "", err
+	}
+	if node.ReplacementFor(ready) != f.target {
+		return nil, fmt.Sprintf("node %s is the replacement of %s", ready.Name, node.ReplacementFor(ready)), nil
+	}
+	return ready, "", nil
 }
 
 func (f *newcomers) nodeOf(ctx context.Context, id string, searchAll bool) (*corev1.Node, error) {

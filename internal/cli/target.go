@@ -15,7 +15,7 @@ import (
 )
 
 // errGone says that the Node is no more because a recycle has retired its instance: for a step on it, nothing is left to do.
-var errGone = errors.New("the node is gone, its instance is retired")
+var errGone = errors.New("the node is gone, its instance is retired or terminated")
 
 // locate finds instance and Node for the steps that need no AWS: the claim remembers the Node's name. It returns errGone
 // for an instance that a retire step has taken out already.
@@ -40,7 +40,7 @@ func (r *session) locate(ctx context.Context) (*corev1.Node, error) {
 	switch {
 	case err != nil || n != nil:
 		return r.found(n), err
-	case instance.Retiring():
+	case instance.Retiring(), instance.Gone():
 		return nil, errGone
 	default:
 		return nil, r.foreign(instance)
@@ -105,11 +105,16 @@ func (r *session) lookup(ctx context.Context) (asg.Target, *corev1.Node, error) 
 // claimed runs act while this workflow holds the claim on the instance. When the claim is lost, act's context ends and
 // the error says why.
 func (r *session) claimed(ctx context.Context, nodeName string, act func(context.Context) error) error {
+	return r.claimedAnew(ctx, nodeName, func(ctx context.Context, _ bool) error { return act(ctx) })
+}
+
+// claimedAnew tells act whether this workflow did not hold the claim a moment ago.
+func (r *session) claimedAnew(ctx context.Context, nodeName string, act func(ctx context.Context, fresh bool) error) error {
 	if r.DryRun {
 		if err := r.claims.Free(ctx, r.result.InstanceID); err != nil {
 			r.warn(ctx, err.Error())
 		}
-		return act(ctx)
+		return act(ctx, false)
 	}
 	held, err := r.claims.Acquire(ctx, r.result.InstanceID, nodeName)
 	if apierrors.IsNotFound(err) {
@@ -120,7 +125,7 @@ func (r *session) claimed(ctx context.Context, nodeName string, act func(context
 	}
 	kept, stop := held.Keep(ctx)
 	defer stop()
-	err = act(kept)
+	err = act(kept, held.Fresh)
 	var notDone *poll.NotDoneError
 	if err != nil && kept.Err() != nil && !errors.As(err, &notDone) {
 		return poll.NotDone(kept, err.Error())

@@ -28,16 +28,17 @@ import (
 // steps. What the fake leaves out of an API server, fakeAPI adds.
 type world struct {
 	*testing.T
-	sim    *awssim.Sim
-	kube   *fake.Clientset
-	region string
-	groups *autoscaling.Client
-	ec2    *ec2.Client
-	ids    []string // of the group's members, in the order of their launch
-	mu     sync.Mutex
-	over   chan struct{}     // closed when the story is
-	steps  *cli.Clients      // of the steps, if not the world's own
-	budget map[string]string // pods that may not be evicted, and the budget that says so
+	sim     *awssim.Sim
+	kube    *fake.Clientset
+	region  string
+	groups  *autoscaling.Client
+	ec2     *ec2.Client
+	ids     []string // of the group's members, in the order of their launch
+	mu      sync.Mutex
+	version int               // of the Node patched last
+	over    chan struct{}     // closed when the story is
+	steps   *cli.Clients      // of the steps, if not the world's own
+	budget  map[string]string // pods that may not be evicted, and the budget that says so
 }
 
 const group = "workers"
@@ -231,6 +232,21 @@ func (w *world) doneAs(holder, name string, flags ...string) outcome {
 	return outcome{}
 }
 
+// result is that of a step which is done at once.
+func (w *world) result(name string, flags ...string) cli.Result {
+	w.Helper()
+	return w.step(name, flags...).result
+}
+
+// exitStandby brings an instance back by another hand.
+func (w *world) exitStandby(id string) {
+	w.Helper()
+	if _, err := w.groups.ExitStandby(w.Context(), &autoscaling.ExitStandbyInput{AutoScalingGroupName: aws.String(group), InstanceIds: []string{id}}); err != nil {
+		w.Fatal(err)
+	}
+	time.Sleep(time.Minute)
+}
+
 // recycle runs all steps of the workflow.
 func (w *world) recycle(id string, flags ...string) {
 	w.Helper()
@@ -279,7 +295,7 @@ func (w *world) nothingLeft() {
 		if n.Spec.Unschedulable || len(n.Spec.Taints) > 0 {
 			w.Errorf("node %s is left cordoned or tainted: %v", n.Name, n.Spec.Taints)
 		}
-		for key := range n.Annotations {
+		for key := range merged(n.Annotations, n.Labels) {
 			if strings.Contains(key, "eks-recycle.io") || strings.Contains(key, "autoscaler") {
 				w.Errorf("node %s is left with annotation %s", n.Name, key)
 			}
@@ -289,4 +305,14 @@ func (w *world) nothingLeft() {
 	for _, lease := range leases.Items {
 		w.Errorf("lease %s is left", lease.Name)
 	}
+}
+
+func merged(maps ...map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, m := range maps {
+		for key, value := range m {
+			all[key] = value
+		}
+	}
+	return all
 }

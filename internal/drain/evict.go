@@ -2,6 +2,7 @@ package drain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -13,10 +14,19 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// Eviction says which pods of a Node to evict. Pods that matter are only waited for, unless Everything is set.
+// Eviction says which pods of a Node to evict. Pods that matter are only waited for, unless Everything is set. StillHere
+// is asked before each round whether the Node is still the one that is meant: a later one can have its name.
 type Eviction struct {
 	Selection  Selection
 	Everything bool
+	StillHere  func(context.Context) (bool, error)
+}
+
+func (e Eviction) here(ctx context.Context) (bool, error) {
+	if e.StillHere == nil {
+		return true, nil
+	}
+	return e.StillHere(ctx)
 }
 
 // Evictees lists what Evict would evict now.
@@ -54,18 +64,23 @@ func (c *Client) Evict(ctx context.Context, node string, e Eviction) (evicted in
 			return false, "", err
 		default:
 		}
+		if here, err := e.here(ctx); err != nil || !here {
+			return !here, "", err
+		}
 		left := v.pods(toEvict)
 		status := make([]string, 0, len(left))
+		var failed []error
 		for _, p := range left {
 			why, err := c.evictOne(ctx, p, e, accepted)
 			if err != nil {
-				return false, "", err
+				failed, why = append(failed, err), "cannot be evicted: "+err.Error()
 			}
-			if why != "" {
-				status = append(status, key(p)+" "+why)
-			}
+			status = append(status, key(p)+" "+why)
 		}
 		evicted = len(accepted)
+		if len(failed) > 0 && len(failed) == len(left) { // first all the others, so that one bad pod stops nobody else
+			return false, "", errors.Join(failed...)
+		}
 		return len(left) == 0, fmt.Sprintf("%d pod(s) on node %s: %s", len(left), node, strings.Join(status, ", ")), nil
 	})
 	return evicted, err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -34,6 +35,7 @@ type view struct {
 	stores  []cache.Store
 	synced  []cache.InformerSynced
 	changed chan struct{}
+	listed  atomic.Bool
 	refused chan error // what trying again does not mend
 	trouble *trouble
 }
@@ -104,6 +106,12 @@ func (v *view) note(ctx context.Context, doing string, err error) error {
 		return err
 	}
 	v.trouble.note(ctx, doing, err)
+	if v.listed.Load() && apierrors.IsForbidden(err) {
+		return err // it was allowed a moment ago: an API server that starts answers so until it knows its roles
+	}
+	if err == nil {
+		v.listed.Store(true)
+	}
 	if apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) {
 		select {
 		case v.refused <- fmt.Errorf("%s: %w", doing, err):

@@ -25,8 +25,12 @@ const (
 	AnnotationWaitStartedAt = "eks-recycle.io/wait-started-at"
 	// AnnotationBefore keeps what the marks replaced, so that it can be put back.
 	AnnotationBefore = "eks-recycle.io/before"
-	// AnnotationReplaces is on the replacement's Node and names the instance whose place it took.
-	AnnotationReplaces = "eks-recycle.io/replaces"
+	// AnnotationRetiringSince is when the retire step began to take the instance out of its group, RFC 3339. The instance's
+	// tags say so too, but EC2 may show them late.
+	AnnotationRetiringSince = "eks-recycle.io/retiring-since"
+	// LabelReplaces is on the replacement's Node and names the instance whose place it took. It is a label, so that it is
+	// found when the old Node is gone.
+	LabelReplaces = "eks-recycle.io/replaces"
 )
 
 // What others read on a Node.
@@ -62,6 +66,29 @@ func Leaving(workflow string, baseline []string, now time.Time) Mark {
 		}
 	}
 }
+
+// Anew forgets how far an earlier recycle came: someone has brought the instance back into service since, so its baseline,
+// its replacement and its clocks mean nothing any more. What was there before the first mark stays remembered.
+func Anew(n *corev1.Node) {
+	ensure(n)
+	for _, key := range []string{AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince} {
+		delete(n.Annotations, key)
+	}
+}
+
+// Patient lets the wait for a replacement begin again, for a workflow that takes up what another one left.
+func Patient(n *corev1.Node) { ensure(n); delete(n.Annotations, AnnotationStartedAt) }
+
+// Retiring writes down that the instance is on its way out of its group.
+func Retiring(now time.Time) Mark {
+	return func(n *corev1.Node) {
+		ensure(n)
+		setOnce(n.Annotations, AnnotationRetiringSince, now.UTC().Format(time.RFC3339))
+	}
+}
+
+// IsRetiring reports whether a retire step began to take the instance out of its group.
+func IsRetiring(n *corev1.Node) bool { return n.Annotations[AnnotationRetiringSince] != "" }
 
 // Replaced writes down which instance took the Node's place.
 func Replaced(replacement string) Mark {
@@ -112,24 +139,24 @@ func Replaces(id string) Mark {
 			return
 		}
 		remember(n)
-		n.Annotations[AnnotationReplaces] = id
+		n.Labels[LabelReplaces] = id
 		n.Annotations[scaleDownDisabled] = "true"
 	}
 }
 
 // ReplacementFor returns the instance whose place the Node took, or "".
-func ReplacementFor(n *corev1.Node) string { return n.Annotations[AnnotationReplaces] }
+func ReplacementFor(n *corev1.Node) string { return n.Labels[LabelReplaces] }
 
 // Released undoes Replaces(id) once the recycle is over. A Node that is itself leaving by now keeps its protection.
 func Released(id string) Mark {
 	return func(n *corev1.Node) {
-		if n.Annotations[AnnotationReplaces] != id {
+		if n.Labels[LabelReplaces] != id {
 			return
 		}
 		if !IsLeaving(n) {
 			Restored(n)
 		}
-		delete(n.Annotations, AnnotationReplaces)
+		delete(n.Labels, LabelReplaces)
 	}
 }
 
@@ -147,9 +174,10 @@ func Restored(n *corev1.Node) {
 		}
 	}
 	removeTaint(n)
-	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationReplaces} {
+	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince} {
 		delete(n.Annotations, key)
 	}
+	delete(n.Labels, LabelReplaces)
 }
 
 func ensure(n *corev1.Node) {

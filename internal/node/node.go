@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/pager"
@@ -68,6 +69,9 @@ func (c *Client) Get(ctx context.Context, name string) (*corev1.Node, error) {
 	return n, nil
 }
 
+// nodesAPage keeps a search of a big cluster within some megabytes: a Node lists its images and can have 20 KiB.
+const nodesAPage = 100
+
 // Find returns the Node of an instance, or nil if the cluster has none. It tries the given names first; only if none of
 // them is the instance's Node it reads all Nodes, page by page: no selector reaches a providerID.
 func (c *Client) Find(ctx context.Context, id string, names []string) (*corev1.Node, error) {
@@ -76,9 +80,11 @@ func (c *Client) Find(ctx context.Context, id string, names []string) (*corev1.N
 		return n, err
 	}
 	var found *corev1.Node
-	err = pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
+	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
 		return c.Kube.CoreV1().Nodes().List(ctx, opts)
-	})).EachListItem(ctx, metav1.ListOptions{}, func(item runtime.Object) error {
+	}))
+	pages.PageSize, pages.PageBufferSize = nodesAPage, 1 // Nodes are big, and the step's memory is small
+	err = pages.EachListItem(ctx, metav1.ListOptions{}, func(item runtime.Object) error {
 		if n, ok := item.(*corev1.Node); ok && InstanceID(n.Spec.ProviderID) == id {
 			found = n
 			return errFound
@@ -112,6 +118,15 @@ func (c *Client) findByName(ctx context.Context, id string, names []string) (*co
 		}
 	}
 	return nil, nil //nolint:nilnil // no Node is an answer, not an error
+}
+
+// ReplacementsOf lists the Nodes that carry the mark of having taken an instance's place.
+func (c *Client) ReplacementsOf(ctx context.Context, id string) ([]corev1.Node, error) {
+	nodes, err := c.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: labels.Set{LabelReplaces: id}.String()})
+	if err != nil {
+		return nil, fmt.Errorf("listing the nodes that replace instance %q: %w", id, err)
+	}
+	return nodes.Items, nil
 }
 
 // FindNamed is Find without the fallback to reading all Nodes.
