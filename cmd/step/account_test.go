@@ -159,7 +159,7 @@ func calls(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("AWS was not asked")
 	}
 	for _, call := range log {
-		if call.Region != args[0] || !call.ReadOnly || !strings.Contains(call.UserAgent, "app/eks-recycle") {
+		if call.Region != args[0] || (!call.ReadOnly && call.Params["DryRun"] != "true") || !strings.Contains(call.UserAgent, "app/eks-recycle") {
 			ts.Fatalf("call %s %s for region %s by %q", call.Service, call.Action, call.Region, call.UserAgent)
 		}
 	}

@@ -24,17 +24,44 @@ type Retirement struct {
 // MarkRetiring tags the instance. It is done before the detach: from then on a later run knows how to go on, and what
 // may be cleaned up one day.
 func (c *Client) MarkRetiring(ctx context.Context, id string, r Retirement) error {
-	_, err := c.Instances.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
+	if _, err := c.Instances.CreateTags(ctx, r.tags(id)); err != nil {
+		return fmt.Errorf("tagging instance %q: %w", id, err)
+	}
+	return nil
+}
+
+func (r Retirement) tags(id string) *ec2.CreateTagsInput {
+	return &ec2.CreateTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
 		{Key: aws.String(TagRetiredAt), Value: aws.String(r.At.UTC().Format(time.RFC3339))},
 		{Key: aws.String(TagWorkflow), Value: aws.String(r.Workflow)},
 		{Key: aws.String(TagGroup), Value: aws.String(r.Group)},
 		{Key: aws.String(TagNode), Value: aws.String(r.Node)},
 		{Key: aws.String(TagReplacement), Value: aws.String(r.Replacement)},
-	}})
-	if err != nil {
-		return fmt.Errorf("tagging instance %q: %w", id, err)
+	}}
+}
+
+// MayRetire asks EC2 whether it would let the instance be tagged and shut down, by calls with DryRun. Auto Scaling's
+// permissions are those on the group, EC2's those on the instance: it is better to learn of a missing tag now than after
+// pods were waited for a day.
+func (c *Client) MayRetire(ctx context.Context, id string, action Action) error {
+	probe := Retirement{At: time.Now()}.tags(id)
+	probe.DryRun = aws.Bool(true)
+	_, err := c.Instances.CreateTags(ctx, probe)
+	if err == nil || awserr.IsDryRunAllowed(err) {
+		if action == Terminate {
+			_, err = c.Instances.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}, DryRun: aws.Bool(true)})
+		} else {
+			_, err = c.Instances.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{id}, DryRun: aws.Bool(true)})
+		}
 	}
-	return nil
+	if err == nil || awserr.IsDryRunAllowed(err) {
+		return nil
+	}
+	err = fmt.Errorf("asking whether instance %q may be tagged and shut down: %w", id, err)
+	if awserr.IsDenied(err) {
+		return hint.Wrap(err, "the IAM policy ties this to the tag kubernetes.io/cluster/<name>=owned: is it on the instance, not only on the group?")
+	}
+	return err
 }
 
 // UnmarkRetiring takes the tags of MarkRetiring away.

@@ -61,6 +61,9 @@ func IsDenied(err error) bool {
 	return false
 }
 
+// IsDryRunAllowed is the answer to a call with DryRun that would have been carried out.
+func IsDryRunAllowed(err error) bool { return Code(err) == "DryRunOperation" }
+
 // IsClusterNotFound reports that EKS does not know the cluster in this account and region.
 func IsClusterNotFound(err error) bool { return Code(err) == "ResourceNotFoundException" }
 

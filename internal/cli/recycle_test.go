@@ -433,3 +433,23 @@ func TestAPodThatComesDuringTheDetachIsWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+func TestMissingPermissionOnTheInstanceIsSaidBeforeAnythingIsTouched(t *testing.T) {
+	for _, action := range []string{"CreateTags", "StopInstances"} {
+		t.Run(action, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				if err := w.sim.AddFaults(awssim.Fault{Service: "ec2", Action: action, Kind: awssim.FaultErrorBefore, Code: "UnauthorizedOperation", Status: 403}); err != nil {
+					w.Fatal(err)
+				}
+				o := w.step("standby", "--instance-id", w.ids[0])
+				if o.code != 1 || !strings.Contains(o.result.Hint, "kubernetes.io/cluster/") {
+					w.Errorf("exit %d: %s (%s)", o.code, o.result.Message, o.result.Hint)
+				}
+				if actions := w.actions(); len(actions) > 0 {
+					w.Errorf("calls: %v", actions)
+				}
+				w.nothingLeft()
+			})
+		})
+	}
+}

@@ -114,7 +114,10 @@ func (r *session) preflight(ctx context.Context, t asg.Target, n *corev1.Node) e
 	for _, warning := range warnings {
 		r.warn(ctx, warning)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.asg.MayRetire(ctx, t.Instance.ID, r.Action)
 }
 
 func (r *session) planStandby(ctx context.Context, t asg.Target, n *corev1.Node) error {

@@ -261,7 +261,7 @@ func (w *world) recycle(id string, flags ...string) {
 func (w *world) actions() []string {
 	var names []string
 	for _, call := range w.sim.Calls(0) {
-		if !call.ReadOnly {
+		if !call.ReadOnly && call.Params["DryRun"] != "true" {
 			names = append(names, call.Action)
 		}
 	}

@@ -191,6 +191,9 @@ func (s *scenario) actions() []string {
 	s.Helper()
 	var names []string
 	for _, c := range s.ours(false) {
+		if c.Params["DryRun"] == "true" {
+			continue
+		}
 		names = append(names, c.Action)
 	}
 	return names

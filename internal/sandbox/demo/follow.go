@@ -233,7 +233,7 @@ func (d *demo) tellCall(c awssim.Call) {
 	d.seen.mu.Lock()
 	d.seen.calls++
 	d.seen.mu.Unlock()
-	if c.ReadOnly {
+	if c.ReadOnly || c.Params["DryRun"] == "true" {
 		return
 	}
 	d.seen.mu.Lock()
