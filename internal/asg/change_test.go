@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/awserr"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
@@ -306,4 +307,65 @@ func TestBringBackWaitsOutAnEnteringStandby(t *testing.T) {
 			a.Errorf("calls %v", actions)
 		}
 	})
+}
+
+func TestBringBackDoesNothingWhileItCannotEnd(t *testing.T) {
+	inAccount(t, 1, 5, nil, func(a *account) {
+		a.configure(noLaunches)
+		baseline := a.onStandby()
+		_, err := a.groups.SuspendProcesses(a.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: aws.String(group), ScalingProcesses: []string{"Launch"}})
+		a.must(err)
+		a.sim.ForgetCalls()
+		if _, err := a.client.BringBack(a.Context(), group, a.ids[0], baseline); err == nil || !strings.Contains(err.Error(), `process Launch of Auto Scaling group "workers" is suspended`) || !strings.Contains(hint.Of(err), "resume-processes") {
+			a.Errorf("error %v, hint %q", err, hint.Of(err))
+		}
+		if actions := a.actions(); len(actions) > 0 {
+			a.Errorf("calls %v", actions)
+		}
+	})
+}
+
+func TestBringBackThatIsRefusedPutsTheCapacityBack(t *testing.T) {
+	inAccount(t, 1, 5, nil, func(a *account) {
+		a.configure(noLaunches)
+		baseline := a.onStandby()
+		a.must(a.sim.AddFaults(awssim.Fault{Action: "ExitStandby", Kind: "error-before", Code: "AccessDenied"}))
+		if _, err := a.client.BringBack(a.Context(), group, a.ids[0], baseline); !awserr.IsDenied(err) {
+			a.Errorf("error %v", err)
+		}
+		if g := a.group(); g.Desired != 3 {
+			a.Errorf("desired capacity is %d", g.Desired)
+		}
+	})
+}
+
+func TestMayRetireChangesNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		action asg.Action
+		refuse string // the call that is refused
+		denied bool
+	}{
+		"stop":                          {asg.Stop, "", false},
+		"terminate":                     {asg.Terminate, "", false},
+		"no permission to tag":          {asg.Stop, "CreateTags", true},
+		"no permission to stop":         {asg.Stop, "StopInstances", true},
+		"no permission to terminate":    {asg.Terminate, "TerminateInstances", true},
+		"a permission that is not used": {asg.Stop, "TerminateInstances", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inAccount(t, 1, 5, nil, func(a *account) {
+				before := a.target(a.ids[0]).Instance
+				if c.refuse != "" {
+					a.must(a.sim.AddFaults(awssim.Fault{Service: "ec2", Action: c.refuse, Kind: "error-before", Code: "UnauthorizedOperation"}))
+				}
+				err := a.client.MayRetire(a.Context(), a.ids[0], c.action)
+				if awserr.IsDenied(err) != c.denied || (err != nil) != c.denied || (err != nil && !strings.Contains(hint.Of(err), "kubernetes.io/cluster/")) {
+					a.Errorf("error %v, hint %q", err, hint.Of(err))
+				}
+				if diff := cmp.Diff(before, a.target(a.ids[0]).Instance); diff != "" {
+					a.Errorf("instance (-before +after):\n%s", diff)
+				}
+			})
+		})
+	}
 }

@@ -2,6 +2,7 @@ package awserr_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -67,7 +68,7 @@ func predicates(err error) (holds []string) {
 		is   func(error) bool
 	}{
 		{"not found", awserr.IsInstanceNotFound}, {"malformed", awserr.IsInstanceMalformed}, {"wrong state", awserr.IsWrongState},
-		{"stop unsupported", awserr.IsStopUnsupported}, {"denied", awserr.IsDenied}, {"no cluster", awserr.IsClusterNotFound}, {"transient", awserr.IsTransient},
+		{"stop unsupported", awserr.IsStopUnsupported}, {"denied", awserr.IsDenied}, {"no cluster", awserr.IsClusterNotFound}, {"dry run", awserr.IsDryRunAllowed}, {"transient", awserr.IsTransient},
 	} {
 		if p.is(err) {
 			holds = append(holds, p.name)
@@ -87,6 +88,7 @@ func TestPredicatesOverErrorsOfTheSDK(t *testing.T) {
 		{"ec2", "InvalidInstanceID.Malformed", `Invalid id: "i-1"`, 400, "malformed"},
 		{"ec2", "UnsupportedOperation", "You can't stop the Spot Instance 'i-1' because it is associated with a one-time Spot Instance request.", 400, "stop unsupported"},
 		{"ec2", "UnauthorizedOperation", "You are not authorized to perform this operation.", 403, "denied"},
+		{"ec2", "DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412, "dry run"},
 		{"ec2", "IncorrectInstanceState", "The instance 'i-1' is not in a state from which it can be stopped.", 400, "transient"},
 		{"ec2", "RequestLimitExceeded", "Request limit exceeded.", 503, "transient"},
 		{"ec2", "InternalError", "An internal error has occurred", 500, "transient"},
@@ -137,6 +139,7 @@ func TestErrorsOfTheNetwork(t *testing.T) {
 		"a refused connection":                           {t.Context(), &net.OpError{Op: "dial", Err: errors.New("connection refused")}, true},
 		"a connection that was closed":                   {t.Context(), errors.New("EOF"), true},
 		"a name server that does not answer":             {t.Context(), &net.DNSError{Err: "i/o timeout", IsTimeout: true}, true},
+		"a proxy whose certificate nobody knows":         {t.Context(), &tls.CertificateVerificationError{Err: errors.New("unknown authority")}, false},
 		"a region that does not exist":                   {t.Context(), &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, false},
 		"a call that was given up because the step ends": {cancelled, context.Canceled, false},
 	} {
@@ -149,6 +152,16 @@ func TestErrorsOfTheNetwork(t *testing.T) {
 				t.Errorf("it has code %q", awserr.Code(err))
 			}
 		})
+	}
+}
+
+func TestNoCredentialsAreNothingToWaitFor(t *testing.T) {
+	cfg := config(roundTrip(nil))
+	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{}, errors.New("no EC2 IMDS role found, operation error ec2imds: GetMetadata, request canceled")
+	})
+	if err := call(t.Context(), "ec2", cfg); err == nil || awserr.IsTransient(err) {
+		t.Errorf("%v is transient", err)
 	}
 }
 

@@ -306,3 +306,25 @@ func TestReadingWithoutAClaim(t *testing.T) {
 		}
 	})
 }
+
+func TestAClaimIsFreshUnlessItsHolderHadItAllTheTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, server *leases) {
+		for _, c := range []struct {
+			after  time.Duration
+			holder string
+			fresh  bool
+			why    string
+		}{
+			{0, "wf-1", true, "it is new"},
+			{time.Minute, "wf-1", false, "its holder comes back"},
+			{duration, "wf-1", true, "it had expired, and anybody could have had it in between"},
+			{duration, "wf-2", true, "it is taken over"},
+			{duration - time.Second, "wf-2", false, "its holder comes back in the last moment"},
+		} {
+			time.Sleep(c.after)
+			if held := acquire(t, claimsOf(server, c.holder)); held.Fresh != c.fresh {
+				t.Errorf("fresh is %t, though %s", held.Fresh, c.why)
+			}
+		}
+	})
+}

@@ -192,3 +192,50 @@ func TestEvictFailsWithoutPermissionToList(t *testing.T) {
 		}
 	})
 }
+
+func TestEvictOfABadPodDoesNotStopTheOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newServer()
+		for _, name := range []string{"a", "bad", "z"} {
+			s.put(pod(name, always))
+		}
+		s.budget["bad"] = apierrors.NewInternalError(errors.New("this pod has more than one PodDisruptionBudget, which the eviction subresource does not support"))
+		before := time.Now()
+		_, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", "")})
+		if err == nil || !strings.Contains(err.Error(), `evicting pod "default/bad": it has more than one PodDisruptionBudget`) {
+			t.Errorf("error %v", err)
+		}
+		if len(s.pods) != 1 || time.Since(before) < s.grace {
+			t.Errorf("%d pods are left after %s", len(s.pods), time.Since(before))
+		}
+	})
+}
+
+// The name of a Node that is gone may be another's by now.
+func TestEvictStopsWhenTheNodeIsNoLongerTheOneMeant(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newServer()
+		s.put(pod("web", always))
+		s.budget["web"] = blocked("web-pdb")
+		here := true
+		go func() {
+			time.Sleep(time.Minute)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			here = false
+			delete(s.budget, "web")
+		}()
+		evicted, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", ""), StillHere: func(context.Context) (bool, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return here, nil
+		}})
+		if err != nil || evicted != 0 || s.pods["default/web"] == nil {
+			t.Errorf("%d evicted, error %v", evicted, err)
+		}
+		gone := errors.New("boom")
+		if _, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", ""), StillHere: func(context.Context) (bool, error) { return false, gone }}); !errors.Is(err, gone) {
+			t.Errorf("error %v", err)
+		}
+	})
+}

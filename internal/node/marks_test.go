@@ -44,6 +44,9 @@ func marks() map[string]node.Mark {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	return map[string]node.Mark{
 		"leaving":          node.Leaving("argo/wf", []string{id, "i-1"}, now),
+		"retiring":         node.Retiring(now),
+		"anew":             node.Anew,
+		"patient":          node.Patient,
 		"replaced":         node.Replaced("i-2"),
 		"closed":           node.Closed("argo/wf"),
 		"wait started":     node.WaitStarted(now),
@@ -226,5 +229,30 @@ func TestAReplacementThatLeavesItselfKeepsItsProtection(t *testing.T) {
 	node.Restored(n)
 	if diff := cmp.Diff(map[string]string{scaleDown: "false"}, n.Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnewForgetsTheRecycleButNotWhatWasBefore(t *testing.T) {
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	n := newNode("n", id, func(n *corev1.Node) { n.Annotations = map[string]string{scaleDown: "false"} })
+	for _, mark := range []node.Mark{node.Leaving("argo/wf", []string{id}, at), node.Replaced("i-2"), node.Closed("argo/wf"), node.WaitStarted(at), node.Retiring(at), node.Retiring(at.Add(time.Hour))} {
+		mark(n)
+	}
+	if !node.IsRetiring(n) || n.Annotations[node.AnnotationRetiringSince] != "2026-11-23T12:00:00Z" {
+		t.Errorf("annotations %v", n.Annotations)
+	}
+	patient := n.DeepCopy()
+	node.Patient(patient)
+	if _, started := patient.Annotations[node.AnnotationStartedAt]; started || len(patient.Annotations) != len(n.Annotations)-1 {
+		t.Errorf("the wait for a replacement begins again, and nothing else: %v", patient.Annotations)
+	}
+	node.Anew(n)
+	want := map[string]string{node.AnnotationBefore: `{"scaleDownDisabled":"false"}`, node.AnnotationWorkflow: "argo/wf", scaleDown: "true"}
+	if diff := cmp.Diff(want, n.Annotations); diff != "" {
+		t.Errorf("annotations (-want +got):\n%s", diff)
+	}
+	node.Restored(n)
+	if n.Annotations[scaleDown] != "false" || node.IsLeaving(n) || n.Spec.Unschedulable {
+		t.Errorf("restored to %v, %s", n.Annotations, taints(n))
 	}
 }

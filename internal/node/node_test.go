@@ -250,7 +250,26 @@ func TestFindReadsNodesPageByPage(t *testing.T) {
 	if err != nil || n.GetName() != "odd" {
 		t.Errorf("found %v, error %v", n, err)
 	}
-	if api.largest > 500 {
+	if api.largest > 100 {
 		t.Errorf("a page had %d nodes", api.largest)
+	}
+}
+
+func TestReplacementsOfAnInstance(t *testing.T) {
+	first, second, other, none := newNode("a", "i-1"), newNode("b", "i-2"), newNode("c", "i-3"), newNode("d", "i-4")
+	node.Replaces(id)(first)
+	node.Replaces(id)(second)
+	node.Replaces("i-9")(other)
+	nodes, _ := client(first, second, other, none)
+	found, err := nodes.ReplacementsOf(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, n := range found {
+		names = append(names, n.Name)
+	}
+	if diff := cmp.Diff([]string{"a", "b"}, names); diff != "" {
+		t.Errorf("replacements (-want +got):\n%s", diff)
 	}
 }
