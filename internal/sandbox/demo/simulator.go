@@ -46,7 +46,7 @@ func (s simulator) get(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return fmt.Errorf("asking awssim: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("asking awssim for %s: %s", path, response.Status)
 	}
