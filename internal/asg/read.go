@@ -58,12 +58,15 @@ func (c *Client) Lookup(ctx context.Context, id string) (Target, error) {
 	return target, nil
 }
 
-// Instance describes one instance.
+// ErrUnknown is the end of the error for an instance that does not exist.
+var ErrUnknown = errors.New("is unknown to EC2 in this region and account")
+
+// Instance describes one instance. Its error is ErrUnknown if there is none of that id.
 func (c *Client) Instance(ctx context.Context, id string) (Instance, error) {
 	out, err := c.Instances.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
 	if awserr.IsInstanceNotFound(err) || awserr.IsInstanceMalformed(err) || (err == nil && (len(out.Reservations) == 0 || len(out.Reservations[0].Instances) == 0)) {
 		return Instance{}, hint.Errorf("check the id, the region (--region, AWS_REGION) and the account of the credentials",
-			"instance %q is unknown to EC2 in this region and account", id)
+			"instance %q %w", id, ErrUnknown)
 	}
 	if err != nil {
 		return Instance{}, fmt.Errorf("describing instance %q: %w", id, err)

@@ -7,10 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
-	"github.com/eks-recycle/eks-recycle/internal/awserr"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
@@ -23,10 +21,10 @@ func settle(ctx context.Context, r *session) error {
 	switch {
 	case r.Node != "" && apierrors.IsNotFound(err):
 		return r.done("node %s is gone: nothing to settle", r.Node)
-	case transient(err), awserr.Code(err) != "", apierrors.ReasonForError(err) != metav1.StatusReasonUnknown:
-		return err // it cannot look, so it cannot say that nothing is left
+	case errors.Is(err, asg.ErrUnknown):
+		return r.done("nothing to settle: %v", err)
 	case err != nil:
-		return r.done("nothing to settle: %v", err) // the same error that made standby refuse
+		return err // it cannot look, so it cannot say that nothing is left
 	}
 	if r.DryRun {
 		return r.done("dry run: nothing to settle")
