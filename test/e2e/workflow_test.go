@@ -65,6 +65,16 @@ func (r recycle) pods() int {
 	return count
 }
 
+// triesAgain waits until a step has had so many attempts, the last of which runs.
+func (r recycle) triesAgain(step string, attempts int) {
+	r.Helper()
+	r.await(3*time.Minute, "more attempts of step "+step, func(ctx) (bool, string, error) {
+		pods := r.attempts(step)
+		return len(pods) >= attempts, fmt.Sprintf("%d attempts", len(pods)), nil
+	})
+	r.running(step)
+}
+
 // running waits until an attempt of a step runs, and returns its pod's name.
 func (r recycle) running(step string) (pod string) {
 	r.Helper()

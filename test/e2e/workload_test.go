@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"fmt"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -30,6 +32,17 @@ func (s *scenario) batch(id, name string, length time.Duration) {
 	}, metav1.CreateOptions{})
 	s.must(err)
 	s.awaitRunning(name)
+}
+
+// endless is longer than any scenario: its pods end by finish, not by the clock of a busy machine.
+const endless = time.Hour
+
+// finish lets a batch pod end now, by itself.
+func (s *scenario) finish(name string) {
+	s.Helper()
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"1s"}}}`, runFor)
+	_, err := s.kube.CoreV1().Pods(s.namespace).Patch(s.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	s.must(err)
 }
 
 func (s *scenario) awaitRunning(names ...string) {
