@@ -28,6 +28,11 @@ const (
 	// AnnotationRetiringSince is when the retire step began to take the instance out of its group, RFC 3339. The instance's
 	// tags say so too, but EC2 may show them late.
 	AnnotationRetiringSince = "eks-recycle.io/retiring-since"
+	// AnnotationReturning is how far a bring-back came that was killed.
+	AnnotationReturning = "eks-recycle.io/returning"
+	// LabelLeaving is on the leaving Node and names its instance. It is a label, so that a sweep finds the Node: no selector
+	// reaches a taint.
+	LabelLeaving = "eks-recycle.io/leaving"
 	// LabelReplaces is on the replacement's Node and names the instance whose place it took. It is a label, so that it is
 	// found when the old Node is gone.
 	LabelReplaces = "eks-recycle.io/replaces"
@@ -57,7 +62,7 @@ type Mark func(*corev1.Node)
 func Leaving(workflow string, baseline []string, now time.Time) Mark {
 	return func(n *corev1.Node) {
 		remember(n)
-		n.Annotations[AnnotationWorkflow] = workflow
+		n.Annotations[AnnotationWorkflow], n.Labels[LabelLeaving] = workflow, InstanceID(n.Spec.ProviderID)
 		n.Annotations[scaleDownDisabled] = "true"
 		setOnce(n.Annotations, AnnotationMembers, strings.Join(baseline, ","))
 		setOnce(n.Annotations, AnnotationStartedAt, now.UTC().Format(time.RFC3339))
@@ -71,13 +76,24 @@ func Leaving(workflow string, baseline []string, now time.Time) Mark {
 // its replacement and its clocks mean nothing any more. What was there before the first mark stays remembered.
 func Anew(n *corev1.Node) {
 	ensure(n)
-	for _, key := range []string{AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince} {
+	for _, key := range []string{AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationReturning} {
 		delete(n.Annotations, key)
 	}
 }
 
 // Patient lets the wait for a replacement begin again, for a workflow that takes up what another one left.
 func Patient(n *corev1.Node) { ensure(n); delete(n.Annotations, AnnotationStartedAt) }
+
+// Returning writes down how far a bring-back came; empty forgets it.
+func Returning(memo string) Mark {
+	return func(n *corev1.Node) {
+		ensure(n)
+		n.Annotations[AnnotationReturning] = memo
+		if memo == "" {
+			delete(n.Annotations, AnnotationReturning)
+		}
+	}
+}
 
 // Retiring writes down that the instance is on its way out of its group.
 func Retiring(now time.Time) Mark {
@@ -99,7 +115,7 @@ func Replaced(replacement string) Mark {
 func Closed(workflow string) Mark {
 	return func(n *corev1.Node) {
 		remember(n)
-		n.Annotations[AnnotationWorkflow] = workflow
+		n.Annotations[AnnotationWorkflow], n.Labels[LabelLeaving] = workflow, InstanceID(n.Spec.ProviderID)
 		n.Spec.Unschedulable = true
 		removeTaint(n)
 		addTaint(n, corev1.TaintEffectNoSchedule)
@@ -165,18 +181,20 @@ func Restored(n *corev1.Node) {
 	ensure(n)
 	if raw, ok := n.Annotations[AnnotationBefore]; ok {
 		var was before
-		if json.Unmarshal([]byte(raw), &was) == nil {
-			if IsClosed(n) {
-				n.Spec.Unschedulable = was.Unschedulable
-			}
-			putBack(n.Annotations, scaleDownDisabled, was.ScaleDownDisabled)
-			putBack(n.Labels, excludeFromBalancers, was.ExcludeFromBalancers)
+		if json.Unmarshal([]byte(raw), &was) != nil {
+			was = before{} // someone edited it: what was there is lost, but the cordon and the marks are ours and have to go
 		}
+		if IsClosed(n) {
+			n.Spec.Unschedulable = was.Unschedulable
+		}
+		putBack(n.Annotations, scaleDownDisabled, was.ScaleDownDisabled)
+		putBack(n.Labels, excludeFromBalancers, was.ExcludeFromBalancers)
 	}
 	removeTaint(n)
-	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince} {
+	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationReturning} {
 		delete(n.Annotations, key)
 	}
+	delete(n.Labels, LabelLeaving)
 	delete(n.Labels, LabelReplaces)
 }
 

@@ -44,7 +44,7 @@ func InstanceID(providerID string) string {
 // domain of its VPC or bare (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/hostname-types.html).
 func NamesOf(id, privateDNSName, region string) []string {
 	names := []string{id}
-	if privateDNSName != "" {
+	if privateDNSName != "" && privateDNSName != id {
 		names = append([]string{privateDNSName}, names...)
 	}
 	domain := region + ".compute.internal"
