@@ -1,0 +1,158 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eks-recycle/eks-recycle/internal/cli"
+)
+
+var errConnected = errors.New("the inputs were accepted")
+
+// ran is what became of one command line. options is nil if it was refused before anything was connected to.
+type ran struct {
+	code    int
+	out     string
+	log     string
+	options *cli.Options
+}
+
+func runWith(t *testing.T, args ...string) ran {
+	t.Helper()
+	var r ran
+	var out, log bytes.Buffer
+	streams := cli.Streams{Out: &out, Err: &log, Version: "test", Connect: func(_ context.Context, o cli.Options) (*cli.Clients, error) {
+		r.options = &o
+		return nil, errConnected
+	}}
+	r.code = cli.Run(t.Context(), append([]string{"step"}, args...), streams)
+	r.out, r.log = out.String(), log.String()
+	return r
+}
+
+// refusal checks the form of what a command line gets that is refused.
+func (r ran) refusal(t *testing.T) {
+	t.Helper()
+	if r.code != 1 && r.code != 2 {
+		t.Errorf("exit %d, want 1 or 2", r.code)
+	}
+	first, rest, _ := strings.Cut(r.log, "\n")
+	if !strings.HasPrefix(first, "step: error: ") || (rest != "" && !strings.HasPrefix(rest, "step: hint: ")) || strings.Count(rest, "\n") > 1 {
+		t.Errorf("neither one line of error nor one of hint follows it: %q", r.log)
+	}
+	if r.out != "" && !json.Valid([]byte(r.out)) {
+		t.Errorf("stdout is not one JSON object: %q", r.out)
+	}
+}
+
+// only reports whether s consists of the given characters.
+func only(s, of string) bool { return strings.Trim(s, of) == "" }
+
+const (
+	lower  = "abcdefghijklmnopqrstuvwxyz"
+	digits = "0123456789"
+)
+
+// checked says, by other means than the program's own, that what goes to AWS and to the API server can be what it is
+// said to be.
+func checked(t *testing.T, o *cli.Options) {
+	t.Helper()
+	if (o.InstanceID == "") == (o.Node == "") {
+		t.Errorf("instance %q and node %q", o.InstanceID, o.Node)
+	}
+	hexadecimal, prefixed := strings.CutPrefix(o.InstanceID, "i-")
+	if o.InstanceID != "" && (!prefixed || !only(hexadecimal, digits+"abcdef") || (len(hexadecimal) != 8 && len(hexadecimal) != 17)) {
+		t.Errorf("instance %q", o.InstanceID)
+	}
+	if !only(o.Region, lower+digits+"-") { // it becomes part of a host name
+		t.Errorf("region %q", o.Region)
+	}
+	if !only(o.Cluster, lower+strings.ToUpper(lower)+digits+"-_") || len(o.Cluster) > 100 { // and this of a URL
+		t.Errorf("cluster %q", o.Cluster)
+	}
+	for _, namespace := range o.Selection.Namespaces {
+		if !only(namespace, lower+digits+"-") || namespace == "" || len(namespace) > 63 {
+			t.Errorf("namespace %q", namespace)
+		}
+	}
+	if strings.Contains(o.InstanceID+o.Cluster+o.Region, "{{") {
+		t.Errorf("Argo's placeholders were taken for values: %+v", o)
+	}
+	for _, d := range []time.Duration{o.PollWindow, o.PollInterval, o.MaxWait, o.ReplacementTimeout, o.ClaimDuration} {
+		if d <= 0 {
+			t.Errorf("a duration of %s", d)
+		}
+	}
+	if o.EvictOnTimeout && !o.Evict {
+		t.Error("on-timeout=evict with evict=false")
+	}
+}
+
+// Whatever a workflow's parameters are: they are refused in one line, or can be what they are said to be.
+func FuzzParameters(f *testing.F) {
+	id := "i-0123456789abcdef0"
+	for _, seed := range [][8]string{
+		{id, "", "", "", "", "", "20m", "stop"},
+		{"", "ip-10-0-1-2.eu-central-1.compute.internal", "app=batch,!x", "team-a, team-b", "prod", "eu-central-1", "48h", "terminate"},
+		{"{{inputs.parameters.instance-id}}", "n", "", "", "{{workflow.parameters.cluster}}", "{{x}}", "1ns", "stop"},
+		{id, "{{y}}", "{{z}}", "", "", "", "1s", "stop"},
+		{id + "\n", "", "", "", "", "", "1s", "stop"},
+		{id, "n", "", "", "", "", "1s", "stop"},
+		{"", "\nn", "a in (\n", "a\nb", "a\nb", "a\nb", "1\n", "reboot\nnow"},
+		{"", "n", "a=\x00", "", "arn:aws:eks:eu-central-1:111122223333:cluster/prod", "us-gov-west-1", "-1s", ""},
+		{"", "n", "", strings.Repeat("a", 64), strings.Repeat("a", 101), "eu-central-1.evil.example", "0s", "stop"},
+		{"", "n", "", "", "../clusters", "x", "9999999h", "stop"},
+		{"", "\u2028", "ä=b", "ä", "ä", "ä", "1µs", "ä"},
+	} {
+		f.Add(seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7])
+	}
+	f.Fuzz(func(t *testing.T, id, node, selector, namespace, cluster, region, duration, action string) {
+		r := runWith(t, "standby", "--log-format", "text", "--workflow-uid", "wf", "--instance-id="+id, "--node="+node,
+			"--label-selector="+selector, "--namespace="+namespace, "--cluster="+cluster, "--region="+region,
+			"--poll-window="+duration, "--poll-interval="+duration, "--max-wait="+duration, "--action="+action)
+		if r.options == nil {
+			r.refusal(t)
+			return
+		}
+		checked(t, r.options)
+	})
+}
+
+// The same for a command line as a person mistypes it. Arguments are separated by blanks. What names a file or a folder to
+// write to is left out: it would be written.
+func FuzzCommandLine(f *testing.F) {
+	for _, seed := range []string{
+		"", "help", "version", "standby", "stanby", "drain --help", "drain -h", "help drain", "help nosuch", "--version", "-", "--", "---",
+		"drain --node n", "drain -node n", "drain --node", "drain --node= n", "drain --node n extra", "drain --node n -- --x", "drain --evict --node n",
+		"drain --evict=no --on-timeout evict --node n", "drain --dry-run=1 --node n", "settle --workflow-status {{workflow.status}} --node n",
+		"retire --max-wait 1d --node n", "retire --claim-duration 1s --node n", "drain --log-level loud --node n", "drain --node n --log-format json",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		if strings.Contains(line, "-dir") || strings.Contains(line, "-file") || strings.ContainsAny(line, "\r\n") {
+			return
+		}
+		args := strings.Split(line, " ")
+		r := runWith(t, args...)
+		switch {
+		case r.options != nil:
+			checked(t, r.options)
+		case r.code == 0: // nothing but help and version ends well without a connection
+			if r.out == "" {
+				t.Errorf("%q ended well and said nothing", args)
+			}
+		case strings.HasPrefix(r.log, "{"): // in the form of a pod's log
+			if strings.Count(r.log, "\n") != 1 || !json.Valid([]byte(r.log)) || !json.Valid([]byte(r.out)) {
+				t.Errorf("%q: log %q, result %q", args, r.log, r.out)
+			}
+		default:
+			r.refusal(t)
+		}
+	})
+}
