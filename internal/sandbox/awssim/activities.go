@@ -41,8 +41,10 @@ func (s *Sim) newActivity(g *group, zone, description, cause string) *activity {
 	return a
 }
 
-// begin starts an activity on a member, the one that blocks others.
-func (s *Sim) begin(m *member, description, cause string) *activity {
+// begin starts an activity on a member, the one that blocks others. What set
+// it off is said twice: for people, and for who observes.
+func (s *Sim) begin(m *member, why, description, cause string) *activity {
+	m.origin = s.origin(why)
 	m.activity.finish(activityCancelled, "")
 	m.activity = s.newActivity(m.group, m.inst.zone, description+": "+m.inst.id, cause)
 	return m.activity

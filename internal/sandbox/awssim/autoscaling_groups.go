@@ -42,7 +42,7 @@ func (s *Sim) createGroup(r *request) (any, error) {
 		g.setTag(tag)
 	}
 	s.groups = append(s.groups, g)
-	s.record(Event{Kind: "desired", Group: g.name, From: "0", To: itoa(g.desired)})
+	s.record(s.origin(CauseCall), Event{Kind: KindDesired, Group: g.name, From: "0", To: itoa(g.desired)})
 	g.cause = userChange(g) + " changing the desired capacity from 0 to " + itoa(g.desired) + "."
 	s.reconcileSoon(g)
 	return empty{}, nil
@@ -178,6 +178,8 @@ func (s *Sim) updateGroup(r *request) (any, error) {
 	}
 	was, wanted := g.desired, next.desired
 	next.desired = was
+	s.setBound(g, KindMin, g.min, next.min)
+	s.setBound(g, KindMax, g.max, next.max)
 	*g = next
 	if wanted != was {
 		s.setDesired(g, wanted)
@@ -185,6 +187,12 @@ func (s *Sim) updateGroup(r *request) (any, error) {
 	}
 	s.reconcileSoon(g)
 	return empty{}, nil
+}
+
+func (s *Sim) setBound(g *group, kind string, was, is int) {
+	if was != is {
+		s.record(s.origin(CauseCall), Event{Kind: kind, Group: g.name, From: itoa(was), To: itoa(is)})
+	}
 }
 
 func (s *Sim) setDesiredCapacity(r *request) (any, error) {
@@ -245,7 +253,7 @@ func (s *Sim) finishDelete(g *group) {
 		if m.state == stateTerminating || m.state == stateTerminatingProceed {
 			continue
 		}
-		s.begin(m, "Terminating EC2 instance", "At "+stamp(time.Now())+" an instance was taken out of service in response to a user request to delete the group.")
+		s.begin(m, CauseCall, "Terminating EC2 instance", "At "+stamp(time.Now())+" an instance was taken out of service in response to a user request to delete the group.")
 		s.setState(m, stateTerminating)
 		s.shutDown(m)
 	}

@@ -76,7 +76,7 @@ func (s *Sim) enterStandby(r *request) (any, error) {
 		if decrement {
 			cause += fmt.Sprintf(", shrinking the capacity from %d to %d", was, was-m.units())
 		}
-		a := s.begin(m, "Moving EC2 instance to Standby", cause+".")
+		a := s.begin(m, CauseCall, "Moving EC2 instance to Standby", cause+".")
 		a.progress = 50
 		s.setState(m, stateEnteringStandby)
 		s.afterMember(m, s.cfg.EnteringStandby, func() {
@@ -123,7 +123,7 @@ func (s *Sim) exitStandby(r *request) (any, error) {
 
 // enterService takes a member by way of Pending into service; no launch hook runs.
 func (s *Sim) enterService(m *member, what, cause string) *activity {
-	a := s.begin(m, what, cause)
+	a := s.begin(m, CauseCall, what, cause)
 	a.code, a.progress = activityPreInService, 30
 	m.healthy, m.deadSince = true, time.Time{}
 	s.setState(m, statePending)
@@ -164,7 +164,7 @@ func (s *Sim) detachInstances(r *request) (any, error) {
 			cause += fmt.Sprintf(", shrinking the capacity from %d to %d", g.desired, g.desired-m.units())
 			s.setDesired(g, g.desired-m.units())
 		}
-		a := s.begin(m, "Detaching EC2 instance", cause+".")
+		a := s.begin(m, CauseCall, "Detaching EC2 instance", cause+".")
 		a.progress = 50
 		m.protected = false
 		s.setState(m, stateDetaching)
@@ -248,7 +248,7 @@ func (s *Sim) terminateInGroup(r *request) (any, error) {
 		cause += fmt.Sprintf(", shrinking the capacity from %d to %d", g.desired, g.desired-m.units())
 		s.setDesired(g, g.desired-m.units())
 	}
-	return oneActivity{g.activityXML(s.terminateMember(m, cause+"."))}, nil
+	return oneActivity{g.activityXML(s.terminateMember(m, CauseCall, cause+"."))}, nil
 }
 
 func (s *Sim) managed(id string) (*member, error) {

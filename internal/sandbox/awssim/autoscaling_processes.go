@@ -34,6 +34,7 @@ func (s *Sim) suspendProcesses(r *request) (any, error) {
 	}
 	for _, name := range names {
 		if !g.isSuspended(name) {
+			s.record(s.origin(CauseCall), Event{Kind: KindProcess, Group: g.name, Process: name, From: "running", To: "suspended"})
 			g.suspended = append(g.suspended, suspension{name, "User suspended at " + stamp(time.Now())})
 		}
 	}
@@ -45,7 +46,13 @@ func (s *Sim) resumeProcesses(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.suspended = slices.DeleteFunc(g.suspended, func(p suspension) bool { return slices.Contains(names, p.process) })
+	g.suspended = slices.DeleteFunc(g.suspended, func(p suspension) bool {
+		resumed := slices.Contains(names, p.process)
+		if resumed {
+			s.record(s.origin(CauseCall), Event{Kind: KindProcess, Group: g.name, Process: p.process, From: "suspended", To: "running"})
+		}
+		return resumed
+	})
 	s.reconcileSoon(g)
 	return empty{}, nil
 }

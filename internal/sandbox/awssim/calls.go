@@ -23,6 +23,8 @@ type Call struct {
 	ErrorCode string            `json:"errorCode"`
 	Fault     string            `json:"fault,omitempty"` // kind of the scripted fault that hit it
 	ReadOnly  bool              `json:"readOnly"`
+	// Effect: the action was carried out, whatever answer was given or lost.
+	Effect bool `json:"effect"`
 }
 
 // Resource is what a call acts on.

@@ -48,7 +48,7 @@ func (s *Sim) stopInstances(r *request) (any, error) {
 		return nil
 	}, func(inst *instance) {
 		if inst.state == ec2Running {
-			s.stopInstance(inst)
+			s.stopInstance(inst, s.by)
 		}
 	})
 }
@@ -61,11 +61,11 @@ func (s *Sim) startInstances(r *request) (any, error) {
 		return nil
 	}, func(inst *instance) {
 		if inst.state == ec2Stopped {
-			s.startInstance(inst)
+			s.startInstance(inst, s.by)
 		}
 	})
 }
 
 func (s *Sim) terminateInstances(r *request) (any, error) {
-	return s.change(r, func(*instance) error { return nil }, s.terminateInstance)
+	return s.change(r, func(*instance) error { return nil }, func(inst *instance) { s.terminateInstance(inst, s.by) })
 }

@@ -2,16 +2,59 @@ package awssim
 
 import "time"
 
-// Event is one change of state, whoever caused it.
+// Kinds of [Event]. From and To are lifecycle states, states of EC2, numbers,
+// "running" and "suspended", or statuses of a refresh.
+const (
+	KindLifecycle = "lifecycle"
+	KindInstance  = "instance"
+	KindDesired   = "desired"
+	KindMin       = "min"
+	KindMax       = "max"
+	KindProcess   = "process"
+	KindRefresh   = "refresh"
+	KindNode      = "node"
+)
+
+// Causes of an [Event]: what set off the activity that it is part of.
+const (
+	CauseCall        = "call"         // asked for by name in a call
+	CauseOutside     = "outside"      // by a hand outside, not in the call log
+	CauseScaleOut    = "scale-out"    // capacity below desired
+	CauseScaleIn     = "scale-in"     // capacity above desired: the group chose the member
+	CauseAZRebalance = "az-rebalance" // the launch above desired, and the termination that follows it
+	CauseUnhealthy   = "unhealthy"    // found dead, or called unhealthy
+	CauseRefresh     = "refresh"      // an instance refresh
+	CauseHook        = "hook"         // a launch abandoned by its lifecycle hook
+)
+
+// Event is one change of state, whoever caused it. Call and AccessKey are
+// those of the call that began it, also where the change comes later, as
+// Standby after EnteringStandby; empty where the group acted by itself.
 type Event struct {
-	Seq      int       `json:"seq"`
-	Time     time.Time `json:"time"`
-	Kind     string    `json:"kind"` // lifecycle, instance, desired, node
-	Group    string    `json:"group,omitempty"`
-	Instance string    `json:"instance,omitempty"`
-	Node     string    `json:"node,omitempty"`
-	From     string    `json:"from"`
-	To       string    `json:"to"`
+	Seq       int       `json:"seq"`
+	Time      time.Time `json:"time"`
+	Kind      string    `json:"kind"` // lifecycle, instance, desired, min, max, process, refresh, node
+	Group     string    `json:"group,omitempty"`
+	Instance  string    `json:"instance,omitempty"`
+	Node      string    `json:"node,omitempty"`
+	Process   string    `json:"process,omitempty"`
+	From      string    `json:"from"`
+	To        string    `json:"to"`
+	Cause     string    `json:"cause,omitempty"`
+	Call      int       `json:"call,omitempty"` // sequence number
+	AccessKey string    `json:"accessKeyId,omitempty"`
+}
+
+// origin is what set something off.
+type origin struct {
+	cause     string
+	call      int
+	accessKey string
+}
+
+// origin is a cause, with the call under way if there is one.
+func (s *Sim) origin(cause string) origin {
+	return origin{cause, s.by.call, s.by.accessKey}
 }
 
 // Events are those after sequence number since.
@@ -27,9 +70,13 @@ func (s *Sim) Events(since int) []Event {
 	return out
 }
 
-func (s *Sim) record(e Event) {
+func (s *Sim) record(o origin, e Event) {
 	s.eventSeq++
 	e.Seq, e.Time = s.eventSeq, time.Now().UTC()
+	e.Cause, e.Call, e.AccessKey = o.cause, o.call, o.accessKey
 	s.events = append(s.events, e)
-	s.cfg.Log.Debug("changed", "kind", e.Kind, "asg", e.Group, "instance", e.Instance, "node", e.Node, "from", e.From, "to", e.To)
+	if len(s.observers) > 0 {
+		s.untold = append(s.untold, e)
+	}
+	s.cfg.Log.Debug("changed", "kind", e.Kind, "asg", e.Group, "instance", e.Instance, "node", e.Node, "process", e.Process, "from", e.From, "to", e.To, "cause", e.Cause)
 }

@@ -46,6 +46,7 @@ type group struct {
 	deleting          bool
 
 	cause          string // why capacity is about to change, for the next activities
+	rebalanced     int    // units that AZRebalance launched above desired, until scale-in has taken as many
 	reconciling    bool   // one is on the agenda
 	launchAfter    time.Time
 	failedLaunches int
@@ -90,7 +91,8 @@ type member struct {
 	inst       *instance
 	group      *group
 	state      string
-	step       int // counts changes of state, so that a late appointment sees it is stale
+	step       int    // counts changes of state, so that a late appointment sees it is stale
+	origin     origin // of its latest activity
 	healthy    bool
 	deadSince  time.Time // when the group's health check began to see it dead
 	protected  bool
@@ -156,7 +158,7 @@ func (g *group) capacity() int {
 }
 
 func (s *Sim) setState(m *member, state string) {
-	s.record(Event{Kind: "lifecycle", Group: m.group.name, Instance: m.inst.id, From: m.state, To: state})
+	s.record(m.origin, Event{Kind: KindLifecycle, Group: m.group.name, Instance: m.inst.id, From: m.state, To: state})
 	m.state = state
 	m.step++
 	s.reconcileSoon(m.group)
@@ -176,7 +178,7 @@ func (s *Sim) setDesired(g *group, desired int) {
 	if desired == g.desired {
 		return
 	}
-	s.record(Event{Kind: "desired", Group: g.name, From: strconv.Itoa(g.desired), To: strconv.Itoa(desired)})
+	s.record(s.origin(CauseCall), Event{Kind: KindDesired, Group: g.name, From: strconv.Itoa(g.desired), To: strconv.Itoa(desired)})
 	g.desired = desired
 	s.reconcileSoon(g)
 }

@@ -65,7 +65,7 @@ func (s *Sim) completeHook(m *member, name, result string) {
 	if result == "ABANDON" {
 		if launching {
 			m.activity.finish(activityCancelled, "Lifecycle Action Abandoned")
-			s.terminateMember(m, "At "+stamp(time.Now())+" an instance was taken out of service in response to a failed lifecycle action.")
+			s.terminateMember(m, CauseHook, "At "+stamp(time.Now())+" an instance was taken out of service in response to a failed lifecycle action.")
 			return
 		}
 		clear(m.hookTokens)

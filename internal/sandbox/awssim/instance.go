@@ -31,6 +31,7 @@ type instance struct {
 	tags             map[string]string
 	rootDevice       string
 	lifecycle        string // "spot" or ""
+	origin           origin // of its state
 	forgotten        bool   // terminated so long ago that EC2 shows it no more
 
 	member *member // nil: in no group
@@ -42,14 +43,14 @@ type instance struct {
 }
 
 // newInstance puts a pending instance in place; the caller makes it boot.
-func (s *Sim) newInstance(zone, kind string, tags map[string]string) *instance {
+func (s *Sim) newInstance(why origin, zone, kind string, tags map[string]string) *instance {
 	s.addresses++
 	third := int(zone[len(zone)-1]-'a')*16 + s.addresses/200
 	inst := &instance{
 		id: "i-0" + hex(s.rng, 16), zone: zone, subnet: "subnet-0" + s.zoneDigits(zone), kind: kind,
 		address:     fmt.Sprintf("10.0.%d.%d", third%256, 10+s.addresses%200),
 		reservation: "r-0" + hex(s.rng, 16), launched: time.Now(), state: ec2Pending, tags: tags,
-		rootDevice: s.cfg.RootDeviceType, joins: !s.cfg.NodeNeverJoins,
+		rootDevice: s.cfg.RootDeviceType, joins: !s.cfg.NodeNeverJoins, origin: why,
 	}
 	if s.cfg.Spot {
 		inst.lifecycle = "spot"
@@ -57,7 +58,7 @@ func (s *Sim) newInstance(zone, kind string, tags map[string]string) *instance {
 	inst.nodeName = s.nodeName(inst)
 	s.instances[inst.id] = inst
 	s.order = append(s.order, inst)
-	s.record(Event{Kind: "instance", Instance: inst.id, To: ec2Pending})
+	s.record(inst.origin, Event{Kind: KindInstance, Instance: inst.id, To: ec2Pending})
 	return inst
 }
 
@@ -88,7 +89,7 @@ func (s *Sim) nodeName(inst *instance) string {
 }
 
 func (s *Sim) setInstanceState(inst *instance, state string) {
-	s.record(Event{Kind: "instance", Instance: inst.id, From: inst.state, To: state})
+	s.record(inst.origin, Event{Kind: KindInstance, Instance: inst.id, From: inst.state, To: state})
 	inst.state = state
 	inst.step++
 	if inst.member != nil {
@@ -117,7 +118,8 @@ func (s *Sim) boot(inst *instance, d time.Duration) {
 	})
 }
 
-func (s *Sim) stopInstance(inst *instance) {
+func (s *Sim) stopInstance(inst *instance, why origin) {
+	inst.origin = why
 	inst.reasonCode, inst.reasonMessage = "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown"
 	inst.transitionReason = "User initiated (" + time.Now().UTC().Format("2006-01-02 15:04:05") + " GMT)"
 	s.setInstanceState(inst, ec2Stopping)
@@ -127,16 +129,18 @@ func (s *Sim) stopInstance(inst *instance) {
 	})
 }
 
-func (s *Sim) startInstance(inst *instance) {
+func (s *Sim) startInstance(inst *instance, why origin) {
+	inst.origin = why
 	s.setInstanceState(inst, ec2Pending)
 	s.untaintNode(inst)
 	s.boot(inst, s.cfg.Starting)
 }
 
-func (s *Sim) terminateInstance(inst *instance) {
+func (s *Sim) terminateInstance(inst *instance, why origin) {
 	if inst.state == ec2ShuttingDown || inst.state == ec2Terminated {
 		return
 	}
+	inst.origin = why
 	inst.reasonCode, inst.reasonMessage = "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown"
 	inst.transitionReason = "User initiated (" + time.Now().UTC().Format("2006-01-02 15:04:05") + " GMT)"
 	s.setInstanceState(inst, ec2ShuttingDown)
@@ -175,8 +179,9 @@ type InstanceSpec struct {
 // AddInstance launches an instance of no group and gives its id.
 func (s *Sim) AddInstance(spec InstanceSpec) (string, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	s.catchUp()
+	s.by = origin{cause: CauseOutside}
 	if spec.AvailabilityZone == "" {
 		spec.AvailabilityZone = s.cfg.Region + "a"
 	}
@@ -188,7 +193,7 @@ func (s *Sim) AddInstance(spec InstanceSpec) (string, error) {
 	}
 	tags := map[string]string{}
 	maps.Copy(tags, spec.Tags)
-	inst := s.newInstance(spec.AvailabilityZone, spec.InstanceType, tags)
+	inst := s.newInstance(s.by, spec.AvailabilityZone, spec.InstanceType, tags)
 	inst.joins, inst.nodeLabels = spec.JoinsCluster, spec.NodeLabels
 	s.boot(inst, s.cfg.Boot)
 	return inst.id, nil
@@ -197,19 +202,20 @@ func (s *Sim) AddInstance(spec InstanceSpec) (string, error) {
 // ActOutside stops, starts or terminates an instance as another person would.
 func (s *Sim) ActOutside(id, action string) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	s.catchUp()
+	s.by = origin{cause: CauseOutside}
 	inst := s.instances[id]
 	if inst == nil {
 		return fmt.Errorf("acting on instance %q: it does not exist", id)
 	}
 	switch {
 	case action == "terminate":
-		s.terminateInstance(inst)
+		s.terminateInstance(inst, s.by)
 	case action == "stop" && inst.state == ec2Running:
-		s.stopInstance(inst)
+		s.stopInstance(inst, s.by)
 	case action == "start" && inst.state == ec2Stopped:
-		s.startInstance(inst)
+		s.startInstance(inst, s.by)
 	default:
 		return fmt.Errorf("acting on instance %q: cannot %s it while %s", id, action, inst.state)
 	}

@@ -35,7 +35,7 @@ func (s *Sim) joinNode(inst *instance) {
 	}
 	never := s.cfg.NodeNeverReady
 	node := s.newNode(inst, !never && !s.cfg.MarkNodesReady)
-	s.record(Event{Kind: "node", Instance: inst.id, Node: inst.nodeName, To: "joined"})
+	s.record(inst.origin, Event{Kind: KindNode, Instance: inst.id, Node: inst.nodeName, To: "joined"})
 	s.nodes.add(task{"joining", inst.nodeName, joinTask(node)})
 	if s.cfg.MarkNodesReady && !never {
 		s.afterInstance(inst, s.cfg.NodeReady, func() {
@@ -49,7 +49,7 @@ func (s *Sim) taintNode(inst *instance) {
 	if s.nodes == nil {
 		return
 	}
-	s.record(Event{Kind: "node", Instance: inst.id, Node: inst.nodeName, To: "shut down"})
+	s.record(inst.origin, Event{Kind: KindNode, Instance: inst.id, Node: inst.nodeName, To: "shut down"})
 	s.nodes.add(task{"tainting", inst.nodeName, taintTask(inst.nodeName, true)})
 	if s.cfg.MarkNodesReady {
 		s.nodes.add(task{"marking unknown", inst.nodeName, readyTask(inst.nodeName, corev1.ConditionUnknown, "NodeStatusUnknown", "Kubelet stopped posting node status.")})
@@ -67,7 +67,7 @@ func (s *Sim) deleteNode(inst *instance) {
 	if s.nodes == nil {
 		return
 	}
-	s.record(Event{Kind: "node", Instance: inst.id, Node: inst.nodeName, To: "deleted"})
+	s.record(inst.origin, Event{Kind: KindNode, Instance: inst.id, Node: inst.nodeName, To: "deleted"})
 	s.nodes.add(task{"deleting", inst.nodeName, deleteTask(inst.nodeName, providerID(inst))})
 }
 

@@ -65,7 +65,7 @@ func (s *Sim) replaceUnhealthy(g *group) {
 		if !m.deadSince.IsZero() {
 			why = "an EC2 health check indicating it has been terminated or stopped"
 		}
-		s.terminateMember(m, fmt.Sprintf("At %s an instance was taken out of service in response to %s.", stamp(time.Now()), why))
+		s.terminateMember(m, CauseUnhealthy, fmt.Sprintf("At %s an instance was taken out of service in response to %s.", stamp(time.Now()), why))
 	}
 }
 
@@ -77,14 +77,14 @@ func (s *Sim) scaleOut(g *group) {
 		was := g.capacity()
 		cause := fmt.Sprintf("%sAt %s an instance was started in response to a difference between desired and actual capacity, increasing the capacity from %d to %d.",
 			g.takeCause(), stamp(time.Now()), was, was+1)
-		if s.launch(g, g.emptiestZone(), cause) == nil {
+		if s.launch(g, CauseScaleOut, g.emptiestZone(), cause) == nil {
 			return
 		}
 	}
 }
 
 // launch starts one instance; nil says that it failed.
-func (s *Sim) launch(g *group, zone, cause string) *member {
+func (s *Sim) launch(g *group, why, zone, cause string) *member {
 	kind, weight := g.instanceType(s.cfg.InstanceType)
 	if s.cfg.LaunchFailure != "" {
 		s.failLaunch(g, zone, kind, cause)
@@ -102,12 +102,12 @@ func (s *Sim) launch(g *group, zone, cause string) *member {
 			tags[tag.key] = tag.value
 		}
 	}
-	inst := s.newInstance(zone, kind, tags)
+	inst := s.newInstance(s.origin(why), zone, kind, tags)
 	inst.nodeLabels = nodeLabelsOf(g)
 	m := &member{inst: inst, group: g, healthy: true, protected: g.protectNew, weight: weight, template: t}
 	inst.member = m
 	g.members = append(g.members, m)
-	s.begin(m, "Launching a new EC2 instance", cause).code = activityPreInService
+	s.begin(m, why, "Launching a new EC2 instance", cause).code = activityPreInService
 	s.setState(m, statePending)
 	s.boot(inst, s.cfg.Boot)
 	s.afterMember(m, s.cfg.Boot, func() { s.runHooks(m, hookLaunching) })
@@ -147,6 +147,9 @@ func (s *Sim) launchFailureText(code, zone, kind string) string {
 
 // arrive puts a member in service.
 func (s *Sim) arrive(m *member) {
+	if m.surplus {
+		m.group.rebalanced += m.units()
+	}
 	m.surplus = false
 	s.setState(m, stateInService)
 	m.activity.finish(activitySuccessful, "")
@@ -185,19 +188,27 @@ func (s *Sim) scaleIn(g *group) {
 	for !g.isSuspended("Terminate") {
 		excess := g.capacity() - g.desired
 		victim := g.victim(excess, time.Now())
+		if excess <= 0 {
+			g.rebalanced = 0
+		}
 		if victim == nil {
 			return
 		}
+		why := CauseScaleIn
+		if g.rebalanced > 0 {
+			why = CauseAZRebalance
+			g.rebalanced = max(0, g.rebalanced-victim.units())
+		}
 		was := g.capacity()
 		now := stamp(time.Now())
-		s.terminateMember(victim, fmt.Sprintf("%sAt %s an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from %d to %d.  At %s instance %s was selected for termination.",
+		s.terminateMember(victim, why, fmt.Sprintf("%sAt %s an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from %d to %d.  At %s instance %s was selected for termination.",
 			g.takeCause(), now, was, was-victim.units(), now, victim.inst.id))
 	}
 }
 
 // terminateMember begins the end of a member, by way of its hooks.
-func (s *Sim) terminateMember(m *member, cause string) *activity {
-	a := s.begin(m, "Terminating EC2 instance", cause)
+func (s *Sim) terminateMember(m *member, why, cause string) *activity {
+	a := s.begin(m, why, "Terminating EC2 instance", cause)
 	s.setState(m, stateTerminating)
 	s.runHooks(m, hookTerminating)
 	return a
@@ -205,7 +216,7 @@ func (s *Sim) terminateMember(m *member, cause string) *activity {
 
 // shutDown is what follows once no termination hook is in the way.
 func (s *Sim) shutDown(m *member) {
-	s.terminateInstance(m.inst)
+	s.terminateInstance(m.inst, m.origin)
 	s.afterMember(m, s.cfg.Terminating, func() {
 		s.setState(m, stateTerminated)
 		m.activity.finish(activitySuccessful, "")
@@ -218,7 +229,7 @@ func (s *Sim) shutDown(m *member) {
 // whether there was anything to do.
 func (s *Sim) Rebalance(name string) (bool, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	s.catchUp()
 	g := s.group(name)
 	if g == nil {
@@ -235,7 +246,7 @@ func (s *Sim) Rebalance(name string) (bool, error) {
 		return false, nil
 	}
 	cause := fmt.Sprintf("At %s instances were launched to balance instances in zones %s with other zones resulting in more than desired number of instances in the group.", stamp(time.Now()), least)
-	m := s.launch(g, least, cause)
+	m := s.launch(g, CauseAZRebalance, least, cause)
 	if m != nil {
 		m.surplus = true
 	}

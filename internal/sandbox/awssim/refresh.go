@@ -79,9 +79,9 @@ func (s *Sim) refreshStep(g *group) {
 	switch {
 	case next != nil:
 		r.waiting = time.Time{}
-		s.terminateMember(next, fmt.Sprintf("At %s an instance was taken out of service in response to an instance refresh.", stamp(time.Now())))
+		s.terminateMember(next, CauseRefresh, fmt.Sprintf("At %s an instance was taken out of service in response to an instance refresh.", stamp(time.Now())))
 	case standby != nil && r.standby == "Terminate" && standby.state == stateStandby:
-		s.terminateMember(standby, fmt.Sprintf("At %s an instance was taken out of service in response to an instance refresh.", stamp(time.Now())))
+		s.terminateMember(standby, CauseRefresh, fmt.Sprintf("At %s an instance was taken out of service in response to an instance refresh.", stamp(time.Now())))
 	case standby != nil && r.standby == "Wait":
 		s.waitForStandby(g, r)
 	case len(r.todo) == 0 || standby != nil && r.standby == "Ignore":

@@ -93,22 +93,28 @@ func (s *Sim) perform(ctx context.Context, r *request) (any, error) {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.tell(entry)
 			return nil, errDropped
 		}
 		s.mu.Lock()
 		s.catchUp()
 	}
 	defer s.mu.Unlock()
-	result, err := s.afflict(r, fault)
+	s.by = origin{CauseCall, entry.Seq, r.accessKey}
+	result, err := s.afflict(r, entry, fault)
+	s.by = origin{}
 	var answer *apiError
 	if errors.As(err, &answer) {
 		entry.ErrorCode = answer.Code
 	}
+	s.tell(entry)
 	return result, err
 }
 
 // afflict runs the action with the fault before or after it.
-func (s *Sim) afflict(r *request, fault *Fault) (any, error) {
+func (s *Sim) afflict(r *request, entry *Call, fault *Fault) (any, error) {
 	kind := ""
 	if fault != nil {
 		kind = fault.Kind
@@ -120,6 +126,7 @@ func (s *Sim) afflict(r *request, fault *Fault) (any, error) {
 		return nil, errDropped
 	}
 	result, err := s.execute(r)
+	entry.Effect = err == nil
 	switch kind {
 	case FaultErrorAfter:
 		return nil, fault.apiError()

@@ -25,6 +25,9 @@ type Sim struct {
 	callSeq   int
 	events    []Event
 	eventSeq  int
+	observers []func(Change)
+	untold    []Event // to the observers
+	by        origin  // of what is done now; zero while the group acts by itself
 	faults    []*Fault
 	buckets   map[string]*bucket
 
@@ -89,7 +92,7 @@ func (s *Sim) Close() {
 // Configure changes settings; groups look at once whether they can now act.
 func (s *Sim) Configure(change func(*Config)) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	next := s.cfg
 	next.TokenGroups = slices.Clone(s.cfg.TokenGroups)
 	change(&next)

@@ -60,6 +60,10 @@ func (s *Sim) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.catchUp()
+	return s.state()
+}
+
+func (s *Sim) state() State {
 	out := State{Time: time.Now().UTC(), Groups: []GroupState{}, Instances: []InstanceState{}, Faults: len(s.faults)}
 	for _, g := range s.groups {
 		out.Groups = append(out.Groups, GroupState{
@@ -71,14 +75,18 @@ func (s *Sim) State() State {
 		})
 	}
 	for _, inst := range slices.DeleteFunc(slices.Clone(s.order), func(i *instance) bool { return i.forgotten && i.member == nil }) {
-		state := InstanceState{
-			ID: inst.id, State: inst.state, AvailabilityZone: inst.zone, InstanceType: inst.kind, PrivateIPAddress: inst.address,
-			NodeName: inst.nodeName, LaunchTime: inst.launched.UTC(), Tags: maps.Clone(inst.tags),
-		}
-		if m := inst.member; m != nil {
-			state.Group, state.LifecycleState, state.Healthy, state.Protected, state.Weight = m.group.name, m.state, m.healthy, m.protected, m.units()
-		}
-		out.Instances = append(out.Instances, state)
+		out.Instances = append(out.Instances, inst.view())
+	}
+	return out
+}
+
+func (inst *instance) view() InstanceState {
+	out := InstanceState{
+		ID: inst.id, State: inst.state, AvailabilityZone: inst.zone, InstanceType: inst.kind, PrivateIPAddress: inst.address,
+		NodeName: inst.nodeName, LaunchTime: inst.launched.UTC(), Tags: maps.Clone(inst.tags),
+	}
+	if m := inst.member; m != nil {
+		out.Group, out.LifecycleState, out.Healthy, out.Protected, out.Weight = m.group.name, m.state, m.healthy, m.protected, m.units()
 	}
 	return out
 }
