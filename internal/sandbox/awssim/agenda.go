@@ -42,6 +42,7 @@ func (s *Sim) catchUp() {
 		next := s.agenda.items[0]
 		s.agenda.items = slices.Delete(s.agenda.items, 0, 1)
 		next.do()
+		s.remember()
 		s.tell(nil)
 	}
 }

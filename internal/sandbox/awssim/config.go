@@ -51,6 +51,10 @@ type Config struct {
 	HealthCheck       time.Duration `json:"healthCheck"`       // a dead InService instance to Unhealthy
 	LaunchRetry       time.Duration `json:"launchRetry"`       // first pause after a failed launch, doubled up to 16 times
 
+	// StaleReads is how far answers of Describe* may lag behind, each call by
+	// another while; 0: consistent at once. Changes always act on what is true.
+	StaleReads time.Duration `json:"staleReads"`
+
 	NodeNaming        string `json:"nodeNaming"`
 	DetachFromStandby string `json:"detachFromStandby"`
 	ExitStandbyAtMax  string `json:"exitStandbyAtMax"`

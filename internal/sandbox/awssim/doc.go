@@ -46,7 +46,9 @@
 //
 // No source gives the words of ExitStandby's refusals (Launch suspended, at
 // MaxSize) and of ScalingActivityInProgress for one instance; they follow the
-// style of those known. Answers are consistent at once, where those of AWS lag.
+// style of those known. Answers are consistent at once unless [Config.StaleReads]
+// says how far they may lag, as those of AWS do; a lagging answer shows one past
+// moment as a whole, never parts of two.
 // Cooldowns, warm pools, scaling policies, load balancer health and instance
 // weights by type are left out: a mixed instances group always launches its
 // first override. AZRebalance acts only when told to. An instance refresh

@@ -226,7 +226,7 @@ func (s *Sim) ActOutside(id, action string) error {
 // and the lifecycle "on-demand" is that of no spot instance.
 func (s *Sim) ChangeInstance(id, rootDeviceType, lifecycle string) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.release()
 	inst := s.instances[id]
 	if inst == nil {
 		return fmt.Errorf("changing instance %q: it does not exist", id)

@@ -45,6 +45,7 @@ func (s *Sim) tell(call *Call) {
 // release ends what a hand outside did: it tells of it and unlocks.
 func (s *Sim) release() {
 	s.by = origin{}
+	s.remember()
 	s.tell(nil)
 	s.mu.Unlock()
 }

@@ -105,6 +105,9 @@ func (s *Sim) perform(ctx context.Context, r *request) (any, error) {
 	s.by = origin{CauseCall, entry.Seq, r.accessKey}
 	result, err := s.afflict(r, entry, fault)
 	s.by = origin{}
+	if entry.Effect && !entry.ReadOnly {
+		s.remember()
+	}
 	var answer *apiError
 	if errors.As(err, &answer) {
 		entry.ErrorCode = answer.Code
@@ -158,6 +161,9 @@ func (s *Sim) execute(r *request) (any, error) {
 		} else if dry {
 			return nil, &apiError{"DryRunOperation", "Request would have succeeded, but DryRun flag is set.", http.StatusPreconditionFailed}
 		}
+	}
+	if strings.HasPrefix(r.action, "Describe") {
+		return s.lagging(do, r)
 	}
 	return do(r)
 }

@@ -30,6 +30,8 @@ type Sim struct {
 	by        origin  // of what is done now; zero while the group acts by itself
 	faults    []*Fault
 	buckets   map[string]*bucket
+	history   []snapshot // while reads are stale
+	lags      *rand.Rand
 
 	services map[string]service
 	control  *http.ServeMux
@@ -50,6 +52,7 @@ func New(cfg Config) *Sim {
 		cfg:       cfg,
 		rng:       rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)),
 		requests:  rand.New(rand.NewPCG(cfg.Seed, 1)),
+		lags:      rand.New(rand.NewPCG(cfg.Seed, 2)),
 		agenda:    newAgenda(),
 		instances: map[string]*instance{},
 		buckets:   map[string]*bucket{},
@@ -115,6 +118,7 @@ func (s *Sim) apply(next Config) {
 		}
 	}
 	s.cfg = next
+	s.remember()
 	for _, g := range s.groups {
 		s.reconcileSoon(g)
 	}
