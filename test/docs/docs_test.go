@@ -205,41 +205,6 @@ func declares(t *testing.T, file, test string) bool {
 	return slices.ContainsFunc(files, func(f string) bool { return strings.Contains(read(t, f), "func "+test+"(t *testing.T)") })
 }
 
-// What the page on troubleshooting quotes is what people search for: it has to be in the program.
-func TestMessagesOfTroubleshootingAreTheProgramsOwn(t *testing.T) {
-	var source strings.Builder
-	for _, folder := range []string{"asg", "awserr", "claim", "cli", "drain", "eks", "node", "poll"} {
-		files, err := filepath.Glob(filepath.Join(root, "internal", folder, "*.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
-			data, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.HasSuffix(f, "_test.go") {
-				source.Write(data)
-			}
-		}
-	}
-	source.WriteString(`is forbidden`) // the API server's
-	page := read(t, "docs/troubleshooting.md")
-	for _, heading := range []string{
-		"Refused: nothing was touched", "Waiting: exit code 75 again and again", "Failed on the way", "Warnings",
-	} {
-		for _, row := range table(t, page, heading) {
-			for _, quoted := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[0], -1) {
-				for part := range strings.SplitSeq(quoted[1], "…") {
-					if !strings.Contains(source.String(), strings.TrimPrefix(part, " ")) {
-						t.Errorf("%s: nothing says %q", heading, part)
-					}
-				}
-			}
-		}
-	}
-}
-
 // The sandbox runs Argo with what the installation page tells people to set, in a namespace that enforces "restricted".
 func TestTheSecurityContextOfTheInstallationPageIsTheTestedOne(t *testing.T) {
 	type configMap struct{ Data map[string]string }
