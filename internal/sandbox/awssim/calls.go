@@ -21,7 +21,7 @@ type Call struct {
 	AccessKey string            `json:"accessKeyId"`
 	Region    string            `json:"region"`
 	ErrorCode string            `json:"errorCode"`
-	Fault     string            `json:"fault,omitempty"` // kind of the scripted fault that hit it
+	Fault     string            `json:"fault,omitempty"` // kind of the fault that hit it
 	ReadOnly  bool              `json:"readOnly"`
 	// Effect: the action was carried out, whatever answer was given or lost.
 	Effect bool `json:"effect"`

@@ -55,6 +55,12 @@ type Config struct {
 	// another while; 0: consistent at once. Changes always act on what is true.
 	StaleReads time.Duration `json:"staleReads"`
 
+	// FaultRate is the share of calls of Auto Scaling and EC2 that a random
+	// fault hits, of the kinds named in FaultKinds; none named means all.
+	// Scripted faults come first, and every random one passes.
+	FaultRate  float64  `json:"faultRate"`
+	FaultKinds []string `json:"faultKinds"`
+
 	NodeNaming        string `json:"nodeNaming"`
 	DetachFromStandby string `json:"detachFromStandby"`
 	ExitStandbyAtMax  string `json:"exitStandbyAtMax"`
@@ -145,6 +151,14 @@ func (c Config) validate() error {
 	for _, f := range c.fields() {
 		if d, ok := f.value.Interface().(time.Duration); ok && d < 0 {
 			return fmt.Errorf("setting %q is negative", f.name)
+		}
+	}
+	if c.FaultRate < 0 || c.FaultRate > 1 {
+		return fmt.Errorf("setting \"faultRate\" is %v, want a share from 0 to 1", c.FaultRate)
+	}
+	for _, kind := range c.FaultKinds {
+		if !slices.Contains(faultKinds(), kind) {
+			return fmt.Errorf("setting \"faultKinds\" has %q, want some of %q", kind, faultKinds())
 		}
 	}
 	if c.AutoScalingRate < 0 || c.EC2Rate < 0 || c.AutoScalingBurst < 0 || c.EC2Burst < 0 {

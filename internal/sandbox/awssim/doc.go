@@ -42,6 +42,15 @@
 // and yet answered with an error), drop-before and drop-after (connection
 // closed), delay. They are consumed in the order in which they were given.
 //
+// The settings faultRate and faultKinds hit calls at random, by a seeded
+// sequence: {"faultRate":0.05,"faultKinds":["throttling","drop-after"]}. Beside
+// the kinds above there are throttling, scaling-activity
+// (ScalingActivityInProgress) and contention (ResourceContention); only those
+// that the call can meet are drawn, and none of them lasts. The setting
+// staleReads has Describe* answer with what was true up to that long ago.
+//
+// A program in the same process may [Sim.Observe] every call and every change.
+//
 // # Where it is not AWS
 //
 // No source gives the words of ExitStandby's refusals (Launch suspended, at

@@ -83,6 +83,9 @@ func (s *Sim) perform(ctx context.Context, r *request) (any, error) {
 	s.catchUp()
 	entry := s.logCall(r)
 	fault := s.nextFault(r.service, r.action)
+	if fault == nil {
+		fault = s.chance(r)
+	}
 	if fault != nil {
 		entry.Fault = fault.Kind
 	}

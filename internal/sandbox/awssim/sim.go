@@ -32,6 +32,7 @@ type Sim struct {
 	buckets   map[string]*bucket
 	history   []snapshot // while reads are stale
 	lags      *rand.Rand
+	luck      *rand.Rand // of random faults
 
 	services map[string]service
 	control  *http.ServeMux
@@ -53,6 +54,7 @@ func New(cfg Config) *Sim {
 		rng:       rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)),
 		requests:  rand.New(rand.NewPCG(cfg.Seed, 1)),
 		lags:      rand.New(rand.NewPCG(cfg.Seed, 2)),
+		luck:      rand.New(rand.NewPCG(cfg.Seed, 3)),
 		agenda:    newAgenda(),
 		instances: map[string]*instance{},
 		buckets:   map[string]*bucket{},
@@ -97,7 +99,7 @@ func (s *Sim) Configure(change func(*Config)) error {
 	s.mu.Lock()
 	defer s.release()
 	next := s.cfg
-	next.TokenGroups = slices.Clone(s.cfg.TokenGroups)
+	next.TokenGroups, next.FaultKinds = slices.Clone(s.cfg.TokenGroups), slices.Clone(s.cfg.FaultKinds)
 	change(&next)
 	next = next.withDefaults()
 	if err := next.validate(); err != nil {
