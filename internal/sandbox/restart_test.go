@@ -1,0 +1,79 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
+)
+
+func TestRestart(t *testing.T) {
+	errWhile := errors.New("something else broke")
+	for _, tt := range []struct {
+		name  string
+		while error
+	}{
+		{"a program is another process afterwards", nil},
+		{"it comes back although what was done meanwhile failed", errWhile},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			set := proc.Set{Records: filepath.Join(dir, "processes"), Logs: filepath.Join(dir, "logs")}
+			s := sandbox{progress: func(Progress) {}, died: func(error) {}}
+			program := component{
+				Process: proc.Process{Name: "program", Path: "/bin/sh", Args: []string{"-c", "echo started; exec sleep 1000"}},
+				ready: func(context.Context) error {
+					if !strings.Contains(set.Tail("program", 1), "started") {
+						return errors.New("no word yet")
+					}
+					return nil
+				},
+			}
+			if err := s.run(t.Context(), set, program); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.stopProcesses(context.Background(), set) })
+			before := only(t, set)
+
+			ctx, cancel := context.WithCancel(t.Context())
+			err := s.restart(ctx, set, program, func(context.Context) error {
+				if before.Alive() {
+					t.Error("the program still runs while it is meant to be away")
+				}
+				cancel()
+				return tt.while
+			})
+			if !errors.Is(err, tt.while) {
+				t.Errorf("got error %v, want %v", err, tt.while)
+			}
+			if after := only(t, set); after.PID == before.PID || !after.Alive() {
+				t.Errorf("process %d is now %d, alive: %v", before.PID, after.PID, after.Alive())
+			}
+		})
+	}
+}
+
+func TestRestartRefusesWhatWouldNotComeBackAsItWas(t *testing.T) {
+	c := &Cluster{layout: testLayout()}
+	for _, program := range []string{"awssim", "containerd", "etc"} {
+		if err := c.Restart(t.Context(), program, nil); err == nil || !strings.Contains(err.Error(), "can be restarted") {
+			t.Errorf("%s: got %v", program, err)
+		}
+	}
+	c.Existing = true
+	if err := c.Restart(t.Context(), "etcd", nil); err == nil || !strings.Contains(err.Error(), "not the sandbox's own") {
+		t.Errorf("another's cluster: got %v", err)
+	}
+}
+
+func only(t *testing.T, set proc.Set) proc.Record {
+	t.Helper()
+	records, err := set.List()
+	if err != nil || len(records) != 1 {
+		t.Fatalf("processes: %+v, %v", records, err)
+	}
+	return records[0]
+}
