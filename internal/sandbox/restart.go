@@ -24,7 +24,7 @@ func restartable() map[string]func(layout) component {
 // again. It returns when the program works. The program is started again also when while fails or ctx has ended: others
 // use the sandbox after this.
 func (c *Cluster) Restart(ctx context.Context, program string, while func(context.Context) error) error {
-	make, ok := restartable()[program]
+	componentOf, ok := restartable()[program]
 	if !ok {
 		known := slices.Sorted(maps.Keys(restartable()))
 		return hint.Errorf("give one of "+strings.Join(known, ", "), "restarting %q: it is no program that can be restarted", program)
@@ -37,7 +37,7 @@ func (c *Cluster) Restart(ctx context.Context, program string, while func(contex
 		return err
 	}
 	defer unlock()
-	return s.restart(ctx, c.layout.processes(), make(c.layout), while)
+	return s.restart(ctx, c.layout.processes(), componentOf(c.layout), while)
 }
 
 // Away is how Restart keeps a program away for a while.
