@@ -28,6 +28,7 @@ type account struct {
 	ec2    *ec2.Client
 	client *asg.Client
 	ids    []string // the first members
+	memo   asg.Memo // of a bring-back
 }
 
 const group = "workers"

@@ -6,6 +6,7 @@ package asg
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -27,6 +28,8 @@ type GroupWriter interface {
 	ExitStandby(context.Context, *autoscaling.ExitStandbyInput, ...func(*autoscaling.Options)) (*autoscaling.ExitStandbyOutput, error)
 	DetachInstances(context.Context, *autoscaling.DetachInstancesInput, ...func(*autoscaling.Options)) (*autoscaling.DetachInstancesOutput, error)
 	UpdateAutoScalingGroup(context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error)
+	SuspendProcesses(context.Context, *autoscaling.SuspendProcessesInput, ...func(*autoscaling.Options)) (*autoscaling.SuspendProcessesOutput, error)
+	ResumeProcesses(context.Context, *autoscaling.ResumeProcessesInput, ...func(*autoscaling.Options)) (*autoscaling.ResumeProcessesOutput, error)
 }
 
 // InstanceAPI is what is read and changed in EC2.
@@ -38,13 +41,22 @@ type InstanceAPI interface {
 	TerminateInstances(context.Context, *ec2.TerminateInstancesInput, ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
 }
 
-// Client reads and changes one account and region.
+// Client reads and changes one account and region. Alone runs act while no other recycle changes the group's desired
+// capacity: AWS takes an absolute number, with no condition on what it was. Nil means that there is no other.
 type Client struct {
 	Reader    GroupReader
 	Writer    GroupWriter
 	Instances InstanceAPI
+	Alone     func(ctx context.Context, group string, act func(context.Context) error) error
 	Wait      poll.Loop
 	Log       *slog.Logger
+}
+
+func (c *Client) alone(ctx context.Context, group string, act func(context.Context) error) error {
+	if c.Alone == nil {
+		return act(ctx)
+	}
+	return c.Alone(ctx, group, act)
 }
 
 // Lifecycle states of a group's member that the steps tell apart
@@ -98,6 +110,9 @@ type Group struct {
 	Tags              map[string]string
 	Weighted          bool
 }
+
+// Suspends reports whether a process of the group is suspended, by whomever.
+func (g Group) Suspends(process string) bool { return slices.Contains(g.Suspended, process) }
 
 // Member returns the group's entry for an instance.
 func (g Group) Member(id string) (Member, bool) {

@@ -1,7 +1,9 @@
 package asg_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -205,6 +207,60 @@ func TestMarksOfARetirement(t *testing.T) {
 	})
 }
 
+// bringBack runs one attempt. What it writes down, the next one finds.
+func (a *account) bringBack(ctx context.Context, baseline []string) (note string, err error) {
+	return a.client.BringBack(ctx, &asg.Return{Group: group, ID: a.ids[0], Baseline: baseline, Memo: a.memo, Keep: func(_ context.Context, m asg.Memo) error {
+		a.memo = m
+		return nil
+	}})
+}
+
+// Every call may be the last of its process, before it took effect or after.
+func TestBringBackThatIsKilledAndRunAgain(t *testing.T) {
+	for _, minimum := range []int32{1, 3} {
+		for _, action := range []string{"UpdateAutoScalingGroup", "ExitStandby"} {
+			for _, kind := range []string{awssim.FaultDropBefore, awssim.FaultDropAfter} {
+				t.Run(fmt.Sprintf("minimum %d, %s, %s", minimum, action, kind), func(t *testing.T) {
+					inAccount(t, minimum, 5, nil, func(a *account) {
+						a.configure(noLaunches)
+						baseline := a.onStandby()
+						a.must(a.sim.AddFaults(awssim.Fault{Action: action, Kind: kind}))
+						again := a.client.Wait.Transient
+						a.client.Wait.Transient = func(error) bool { return false }
+						if _, err := a.bringBack(a.Context(), baseline); err == nil {
+							a.Fatal("it was not killed")
+						}
+						time.Sleep(time.Minute)
+						a.client.Wait.Transient = again
+						if note, err := a.bringBack(a.Context(), baseline); err != nil || note != "" {
+							a.Fatalf("note %q, error %v", note, err)
+						}
+						a.configure(func(c *awssim.Config) { c.LaunchFailure = "" })
+						a.settled(3, 3)
+					})
+				})
+			}
+		}
+	}
+}
+
+func TestABringBackIsCalledOff(t *testing.T) {
+	inAccount(t, 1, 5, nil, func(a *account) {
+		a.configure(noLaunches)
+		baseline := a.onStandby()
+		a.must(a.sim.AddFaults(awssim.Fault{Action: "UpdateAutoScalingGroup", Kind: awssim.FaultDropAfter}))
+		a.client.Wait.Transient = func(error) bool { return false }
+		if _, err := a.bringBack(a.Context(), baseline); err == nil || a.group().Desired != 2 {
+			a.Fatalf("desired capacity %d, error %v", a.group().Desired, err)
+		}
+		for range 2 {
+			a.must(a.client.CallOff(a.Context(), &asg.Return{Group: group, ID: a.ids[0], Memo: a.memo}))
+		}
+		a.configure(func(c *awssim.Config) { c.LaunchFailure = "" })
+		a.settled(3, 3)
+	})
+}
+
 func TestBringBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		minimum, maximum int32
@@ -243,7 +299,7 @@ func TestBringBack(t *testing.T) {
 				baseline := c.prepare(a)
 				ctx, cancel := a.soon()
 				defer cancel()
-				note, err := a.client.BringBack(ctx, group, a.ids[0], baseline)
+				note, err := a.bringBack(ctx, baseline)
 				a.must(err)
 				if !strings.Contains(note, c.note) || (note != "") != (c.note != "") {
 					a.Errorf("note %q", note)
@@ -273,7 +329,7 @@ func TestBringBackAtTheMinimumWhileALaunchSucceeds(t *testing.T) {
 		}()
 		ctx, cancel := a.soon()
 		defer cancel()
-		note, err := a.client.BringBack(ctx, group, a.ids[0], baseline)
+		note, err := a.bringBack(ctx, baseline)
 		a.must(err)
 		if !strings.Contains(note, "one instance more than before") {
 			a.Errorf("note %q, desired capacity %d", note, a.group().Desired)
@@ -287,7 +343,7 @@ func TestBringBackOfWhatIsGone(t *testing.T) {
 		a.onStandby()
 		_, err := a.client.Detach(a.Context(), group, a.ids[0])
 		a.must(err)
-		if _, err := a.client.BringBack(a.Context(), group, a.ids[0], a.ids); err == nil || !strings.Contains(err.Error(), "it is no longer a member of Auto Scaling group") {
+		if _, err := a.bringBack(a.Context(), a.ids); err == nil || !strings.Contains(err.Error(), "it is no longer a member of Auto Scaling group") {
 			a.Errorf("error %v", err)
 		}
 	})
@@ -300,7 +356,7 @@ func TestBringBackWaitsOutAnEnteringStandby(t *testing.T) {
 		ctx, cancel := a.soon()
 		defer cancel()
 		var notDone *poll.NotDoneError
-		if _, err := a.client.BringBack(ctx, group, a.ids[0], baseline); !errors.As(err, &notDone) || !strings.Contains(err.Error(), "is EnteringStandby") {
+		if _, err := a.bringBack(ctx, baseline); !errors.As(err, &notDone) || !strings.Contains(err.Error(), "is EnteringStandby") {
 			a.Errorf("error %v", err)
 		}
 		if actions := a.actions(); len(actions) > 0 {
@@ -316,7 +372,7 @@ func TestBringBackDoesNothingWhileItCannotEnd(t *testing.T) {
 		_, err := a.groups.SuspendProcesses(a.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: aws.String(group), ScalingProcesses: []string{"Launch"}})
 		a.must(err)
 		a.sim.ForgetCalls()
-		if _, err := a.client.BringBack(a.Context(), group, a.ids[0], baseline); err == nil || !strings.Contains(err.Error(), `process Launch of Auto Scaling group "workers" is suspended`) || !strings.Contains(hint.Of(err), "resume-processes") {
+		if _, err := a.bringBack(a.Context(), baseline); err == nil || !strings.Contains(err.Error(), `process Launch of Auto Scaling group "workers" is suspended`) || !strings.Contains(hint.Of(err), "resume-processes") {
 			a.Errorf("error %v, hint %q", err, hint.Of(err))
 		}
 		if actions := a.actions(); len(actions) > 0 {
@@ -330,7 +386,7 @@ func TestBringBackThatIsRefusedPutsTheCapacityBack(t *testing.T) {
 		a.configure(noLaunches)
 		baseline := a.onStandby()
 		a.must(a.sim.AddFaults(awssim.Fault{Action: "ExitStandby", Kind: "error-before", Code: "AccessDenied"}))
-		if _, err := a.client.BringBack(a.Context(), group, a.ids[0], baseline); !awserr.IsDenied(err) {
+		if _, err := a.bringBack(a.Context(), baseline); !awserr.IsDenied(err) {
 			a.Errorf("error %v", err)
 		}
 		if g := a.group(); g.Desired != 3 {

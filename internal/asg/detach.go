@@ -105,9 +105,9 @@ func (c *Client) Detach(ctx context.Context, group, id string) (Group, error) {
 			return false, status, c.retriable(err, &asked)
 		case m.Lifecycle == Standby && refused:
 			c.Log.WarnContext(ctx, "detach from standby refused: bringing instance back into service to detach it from there", "instance", id, "asg", group)
-			return false, status, c.exitStandby(ctx, g, id)
+			return false, status, c.alone(ctx, group, func(ctx context.Context) error { return c.exitStandby(ctx, g, id) })
 		case m.Lifecycle == InService:
-			err = c.detach(ctx, group, id, true)
+			err = c.alone(ctx, group, func(ctx context.Context) error { return c.detach(ctx, group, id, true) })
 			if awserr.IsWrongState(err) {
 				return false, "looking again: " + err.Error(), nil
 			}

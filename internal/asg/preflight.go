@@ -2,7 +2,6 @@ package asg
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
@@ -37,7 +36,7 @@ func Preflight(t Target, action Action, refresh string) (warnings []string, err 
 		return nil, noGroup(t.Instance)
 	}
 	g := *t.Group
-	if slices.Contains(g.Suspended, "Launch") {
+	if g.Suspends(Launch) {
 		return nil, hint.Errorf("resume it: aws autoscaling resume-processes --auto-scaling-group-name "+g.Name+" --scaling-processes Launch",
 			"process Launch of Auto Scaling group %q is suspended: no replacement for instance %q would ever come", g.Name, id)
 	}

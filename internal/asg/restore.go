@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,31 +12,24 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// Return is how a target gets from Standby back into service without the group letting another instance go.
-type Return struct {
-	LowerFirst  bool // lower the desired capacity by the target's weight, then ExitStandby raises it again
-	LowerAfter  bool // the same, but the group is at its minimum: only once the target is in service
-	SurplusNote string
-}
-
 // PlanReturn decides how to bring the target back. ExitStandby raises the desired capacity by the target's weight. That
 // is right when the group is whole without the target; while it is short of it, the desired capacity has to be lowered by
 // as much, or the group would launch one instance more once it can. It is never lowered while members are booting: the
 // group could then let one of the others go.
-func PlanReturn(g Group, id string, baseline []string) Return {
+func PlanReturn(g Group, id string, baseline []string) Stage {
 	h := handover(g, id, baseline)
 	target, _ := g.Member(id)
 	newer := len(h.Candidates) > 0 || h.Booting > 0
 	switch {
 	case newer && (g.Weighted || h.Booting > 0 || active(g, id) >= g.Desired):
-		return Return{SurplusNote: surplus(g.Name, g.Desired+target.Weight)}
-	case active(g, id) >= g.Desired: // lowered already, by a run that ended before ExitStandby
-		return Return{}
+		return Surplus
+	case active(g, id) >= g.Desired: // whole as it is: lowered already, or somebody else did
+		return Exiting
+	case g.Desired-target.Weight >= g.Min:
+		return Lowering
+	default:
+		return Raising
 	}
-	if g.Desired-target.Weight >= g.Min {
-		return Return{LowerFirst: true}
-	}
-	return Return{LowerAfter: true}
 }
 
 func surplus(group string, desired int32) string {
@@ -62,56 +54,136 @@ func (c *Client) Handover(ctx context.Context, group, id string, baseline []stri
 	return handover(g, id, baseline), err
 }
 
+// Stage is how far a bring-back came.
+type Stage string
+
+// The stages. Lowering and Exiting are those of a group that is short of the target: its desired capacity is lowered, then
+// ExitStandby raises it again. Raising is for a group at its minimum, where the order is the other way round. Surplus
+// raises it for good.
+const (
+	Lowering Stage = "lowering"
+	Exiting  Stage = "exiting"
+	Raising  Stage = "raising"
+	Surplus  Stage = "surplus"
+)
+
+// Memo is what a bring-back writes down before each change, so that one which was killed is neither done twice nor left
+// half done: the desired capacity alone does not tell whether it was lowered already. Desired is that of the group before.
+type Memo struct {
+	Stage   Stage `json:"stage,omitempty"`
+	Desired int32 `json:"desired,omitempty"`
+}
+
+// Return brings a target back into service. Keep stores the memo where the next attempt finds it.
+type Return struct {
+	Group, ID string
+	Baseline  []string
+	Memo      Memo
+	Keep      func(context.Context, Memo) error
+}
+
 // BringBack returns the target to service and says what remains different from before, or "".
-func (c *Client) BringBack(ctx context.Context, group, id string, baseline []string) (note string, err error) {
-	var plan Return
-	var original int32
-	lowered, exited := false, false
-	err = c.Wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
-		g, err := c.Group(ctx, group)
+func (c *Client) BringBack(ctx context.Context, r *Return) (note string, err error) {
+	exited := false
+	err = c.Wait.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
+		m, _, err := c.member(ctx, r.Group, r.ID)
 		if err != nil {
 			return false, "", err
 		}
-		m, member := g.Member(id)
-		if !member {
-			return false, "", fmt.Errorf("bringing instance %q back into service: it is no longer a member of Auto Scaling group %q", id, group)
-		}
-		status := fmt.Sprintf("instance %s is %s in Auto Scaling group %s", id, m.Lifecycle, group)
+		status = fmt.Sprintf("instance %s is %s in Auto Scaling group %s", r.ID, m.Lifecycle, r.Group)
 		switch {
-		case m.Lifecycle == InService && exited && plan.LowerAfter && active(g, id)+m.Weight < g.Desired:
-			return true, "", c.setDesired(ctx, group, g.Desired-m.Weight)
+		case m.Lifecycle == InService && r.Memo.Stage != Raising:
+			note, err = c.evenOut(ctx, r)
+			return err == nil, status, err
 		case m.Lifecycle == InService:
-			if exited && plan.LowerAfter {
-				plan.SurplusNote = surplus(g.Name, g.Desired) // a launch succeeded meanwhile
-			}
-			return true, "", nil
-		case m.Lifecycle != Standby || exited:
-			return false, status, nil
+			err = c.alone(ctx, r.Group, func(ctx context.Context) error { note, err = c.evenOut(ctx, r); return err })
+			return err == nil, status, err
+		case m.Lifecycle == Standby && !exited:
+			err = c.alone(ctx, r.Group, func(ctx context.Context) error { return c.exit(ctx, r) })
+			exited = err == nil
 		}
-		if slices.Contains(g.Suspended, "Launch") {
-			return false, "", hint.Errorf("resume it: aws autoscaling resume-processes --auto-scaling-group-name "+group+" --scaling-processes Launch",
-				"bringing instance %q back into service: process Launch of Auto Scaling group %q is suspended", id, group)
-		}
-		if !lowered {
-			plan = PlanReturn(g, id, baseline)
-		}
-		if plan.LowerFirst && !lowered {
-			if err := c.setDesired(ctx, group, g.Desired-m.Weight); err != nil {
-				return false, "", err
-			}
-			lowered, original = true, g.Desired
-		}
-		c.Log.InfoContext(ctx, "bringing instance back into service", "instance", id, "asg", group)
-		if err := c.exitStandby(ctx, g, id); err != nil {
-			if lowered && !c.Wait.Transient(err) { // it raises the capacity again, and did not
-				err = errors.Join(err, c.setDesired(ctx, group, original))
-			}
-			return false, "", err
-		}
-		exited = true
-		return false, status, nil
+		return false, status, err
 	})
-	return plan.SurplusNote, err
+	return note, err
+}
+
+func (c *Client) member(ctx context.Context, group, id string) (Member, Group, error) {
+	g, err := c.Group(ctx, group)
+	if err != nil {
+		return Member{}, g, err
+	}
+	m, member := g.Member(id)
+	if !member {
+		return m, g, fmt.Errorf("bringing instance %q back into service: it is no longer a member of Auto Scaling group %q", id, group)
+	}
+	return m, g, nil
+}
+
+// exit takes the target out of Standby, after lowering the desired capacity if that is the plan.
+func (c *Client) exit(ctx context.Context, r *Return) error {
+	m, g, err := c.member(ctx, r.Group, r.ID)
+	if err != nil || m.Lifecycle != Standby {
+		return err
+	}
+	if g.Suspends(Launch) {
+		return hint.Errorf("resume it: aws autoscaling resume-processes --auto-scaling-group-name "+r.Group+" --scaling-processes Launch",
+			"bringing instance %q back into service: process Launch of Auto Scaling group %q is suspended", r.ID, r.Group)
+	}
+	if changed := g.Desired != r.Memo.Desired && g.Desired != r.Memo.Desired-m.Weight; r.Memo.Stage == "" || changed {
+		if err := r.keep(ctx, Memo{PlanReturn(g, r.ID, r.Baseline), g.Desired}); err != nil {
+			return err
+		}
+	}
+	if r.Memo.Stage == Lowering {
+		if err := c.setDesired(ctx, r.Group, r.Memo.Desired-m.Weight); err != nil {
+			return err
+		}
+		if err := r.keep(ctx, Memo{Exiting, r.Memo.Desired}); err != nil {
+			return err
+		}
+	}
+	c.Log.InfoContext(ctx, "bringing instance back into service", "instance", r.ID, "asg", r.Group)
+	err = c.exitStandby(ctx, g, r.ID)
+	if err != nil && r.Memo.Stage == Exiting && !c.Wait.Transient(err) { // it raises the capacity again, and did not
+		err = errors.Join(err, r.keep(ctx, Memo{Lowering, r.Memo.Desired}), c.setDesired(ctx, r.Group, r.Memo.Desired))
+	}
+	return err
+}
+
+func (r *Return) keep(ctx context.Context, m Memo) error {
+	r.Memo = m
+	return r.Keep(ctx, m)
+}
+
+// evenOut lowers the desired capacity of a group at its minimum once the target is back, and says what is left over.
+func (c *Client) evenOut(ctx context.Context, r *Return) (note string, err error) {
+	m, g, err := c.member(ctx, r.Group, r.ID)
+	switch {
+	case err != nil:
+		return "", err
+	case r.Memo.Stage == Surplus:
+		return surplus(g.Name, g.Desired), nil
+	case r.Memo.Stage != Raising || g.Desired <= r.Memo.Desired:
+		return "", nil
+	case g.Desired != r.Memo.Desired+m.Weight || active(g, r.ID)+m.Weight > r.Memo.Desired:
+		return surplus(g.Name, g.Desired), nil // a launch succeeded meanwhile, or somebody else set it
+	default:
+		return "", c.setDesired(ctx, r.Group, r.Memo.Desired)
+	}
+}
+
+// CallOff takes back what a bring-back of a target on standby has changed, for a recycle that goes on after all.
+func (c *Client) CallOff(ctx context.Context, r *Return) error {
+	if r.Memo.Stage != Lowering && r.Memo.Stage != Exiting {
+		return nil
+	}
+	return c.alone(ctx, r.Group, func(ctx context.Context) error {
+		m, g, err := c.member(ctx, r.Group, r.ID)
+		if err != nil || m.Lifecycle != Standby || g.Desired != r.Memo.Desired-m.Weight {
+			return err
+		}
+		return c.setDesired(ctx, r.Group, r.Memo.Desired)
+	})
 }
 
 func (c *Client) setDesired(ctx context.Context, group string, desired int32) error {

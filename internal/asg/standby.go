@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/eks-recycle/eks-recycle/internal/awserr"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
@@ -22,10 +23,28 @@ type Handover struct {
 	Lifecycle  string   // of the target
 	Candidates []Member // InService members that joined after the baseline, in stable order
 	Booting    int      // members that joined after the baseline and are not InService yet
+	id         string
+	weight     int32 // of the target
 }
 
 // Stands reports that the target is on standby.
 func (h Handover) Stands() bool { return h.Lifecycle == Standby }
+
+// Enough reports that newcomers of this weight in all take the target's place. In a weighted group one of another type can
+// weigh less than the target; it suffices if the group has what it wants without the target.
+func (h Handover) Enough(weight int32) bool {
+	return weight >= h.weight || (weight > 0 && h.Booting == 0 && serving(h.Group, h.id) >= h.Group.Desired)
+}
+
+func serving(g Group, without string) int32 {
+	var sum int32
+	for _, m := range g.Members {
+		if m.ID != without && m.Lifecycle == InService {
+			sum += m.Weight
+		}
+	}
+	return sum
+}
 
 // Describe says in one line what the hand-over waits for. failure is the newest failed launch, or "".
 func (h Handover) Describe(id, failure string) string {
@@ -72,7 +91,7 @@ func (c *Client) Advance(ctx context.Context, group, id string, baseline []strin
 
 func handover(g Group, id string, baseline []string) Handover {
 	target, _ := g.Member(id)
-	h := Handover{Group: g, Lifecycle: target.Lifecycle}
+	h := Handover{Group: g, Lifecycle: target.Lifecycle, id: id, weight: target.Weight}
 	for _, m := range g.Members {
 		switch {
 		case m.ID == id || slices.Contains(baseline, m.ID):
@@ -97,19 +116,30 @@ func (c *Client) Baseline(ctx context.Context, t Target) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := c.Instances.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: t.Group.MemberIDs()})
+	newer, err := c.launchedSince(ctx, t.Group.Name, since)
 	if err != nil {
-		return nil, fmt.Errorf("describing the members of Auto Scaling group %q: %w", t.Group.Name, err)
+		return nil, err
 	}
-	var baseline []string
-	for _, r := range out.Reservations {
-		for _, i := range r.Instances {
-			if aws.ToString(i.InstanceId) == t.Instance.ID || aws.ToTime(i.LaunchTime).Before(since) {
-				baseline = append(baseline, aws.ToString(i.InstanceId))
+	return slices.DeleteFunc(t.Group.MemberIDs(), func(id string) bool { return id != t.Instance.ID && newer[id] }), nil
+}
+
+// launchedSince asks by the tag that Auto Scaling puts on its instances: to ask by id fails as a whole if EC2 no longer
+// knows one that the group still lists.
+func (c *Client) launchedSince(ctx context.Context, group string, since time.Time) (newer map[string]bool, err error) {
+	newer = map[string]bool{}
+	pages := ec2.NewDescribeInstancesPaginator(c.Instances, &ec2.DescribeInstancesInput{Filters: []ec2types.Filter{{Name: aws.String("tag:" + groupTag), Values: []string{group}}}})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describing the members of Auto Scaling group %q: %w", group, err)
+		}
+		for _, r := range page.Reservations {
+			for _, i := range r.Instances {
+				newer[aws.ToString(i.InstanceId)] = !aws.ToTime(i.LaunchTime).Before(since)
 			}
 		}
 	}
-	return baseline, nil
+	return newer, nil
 }
 
 // standbySince reads from the activities, newest first, when an instance was put on standby. Auto Scaling keeps them for

@@ -49,6 +49,18 @@ func IsWrongState(err error) bool {
 	return validation(err, "is not in InService", "is not in Standby", "is not part of Auto Scaling group", "No managed instance found")
 }
 
+// IsGroupNotFound reports that Auto Scaling knows no group of the name.
+func IsGroupNotFound(err error) bool { return validation(err, "AutoScalingGroup name not found") }
+
+// IsExpired reports credentials that were good and need to be renewed.
+func IsExpired(err error) bool {
+	switch Code(err) {
+	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
+		return true
+	}
+	return false
+}
+
 // IsStopUnsupported reports that the instance can only be terminated (instance-store root, one-time spot request).
 func IsStopUnsupported(err error) bool { return Code(err) == "UnsupportedOperation" }
 

@@ -10,20 +10,29 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"sync"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 )
 
-// Annotations on the Lease: what later steps of the same recycle want to know without asking AWS.
+// Annotations on the Lease: what later steps of the same recycle, and a sweep, want to know without asking AWS.
 const (
 	annotationNode     = "eks-recycle.io/node"
+	annotationNodeUID  = "eks-recycle.io/node-uid"
 	annotationWorkflow = "eks-recycle.io/workflow"
+	annotationGroup    = "eks-recycle.io/asg"
+	annotationSuspends = "eks-recycle.io/suspends" // a process of the group
 )
+
+// own is the label of every claim.
+func own() map[string]string { return map[string]string{"app.kubernetes.io/name": "eks-recycle"} }
 
 // ErrLost is the cause of a context that ended because another recycle took the claim over.
 var ErrLost = errors.New("the claim on the instance was lost to another recycle")
@@ -34,8 +43,8 @@ var ErrNotRenewed = errors.New("the claim on the instance could not be renewed i
 
 // HeldError says who else holds the claim and until when.
 type HeldError struct {
-	Instance, Holder, Workflow string
-	Until                      time.Time
+	What, Holder, Workflow string
+	Until                  time.Time
 }
 
 func (e *HeldError) Error() string {
@@ -43,7 +52,7 @@ func (e *HeldError) Error() string {
 	if who == "" {
 		who = e.Holder
 	}
-	return fmt.Sprintf("instance %s is claimed by %s until %s", e.Instance, who, e.Until.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s is claimed by %s until %s", e.What, who, e.Until.UTC().Format(time.RFC3339))
 }
 
 // Claims makes claims for one holder. Duration is how long a claim outlives its last renewal.
@@ -55,78 +64,91 @@ type Claims struct {
 }
 
 // Claim is a held Lease. Fresh says that the holder did not have it a moment ago: it is new, taken over, or had expired.
+// From is the recycle that it was taken over from, or "".
 type Claim struct {
 	Fresh  bool
+	From   string
 	claims Claims
+	mu     sync.Mutex // guards lease, which Keep renews in the background
 	lease  *coordinationv1.Lease
 }
 
 // Name returns the name of an instance's Lease.
-func Name(instanceID string) string { return "eks-recycle-" + instanceID }
+func Name(instanceID string) string { return prefix + instanceID }
 
-// Node returns the node name that the claim remembers for an instance, whoever holds it, or "".
-func (c Claims) Node(ctx context.Context, instanceID string) (string, error) {
-	lease, err := c.Leases.Get(ctx, Name(instanceID), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading the claim on instance %q: %w", instanceID, err)
-	}
-	return lease.Annotations[annotationNode], nil
-}
+const prefix = "eks-recycle-"
 
 // Free returns a *HeldError if another recycle holds an unexpired claim on the instance, and nil if the way is free.
 func (c Claims) Free(ctx context.Context, instanceID string) error {
-	lease, err := c.Leases.Get(ctx, Name(instanceID), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
+	record, err := c.Record(ctx, instanceID)
+	if err != nil || record == nil || record.Holder == c.Holder || !record.Live() {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("reading the claim on instance %q: %w", instanceID, err)
-	}
-	if held := c.heldByOther(lease, instanceID); held != nil {
-		return held
-	}
-	return nil
+	return &HeldError{What: "instance " + instanceID, Holder: record.Holder, Workflow: record.Workflow, Until: record.Until}
 }
 
 // Acquire claims the instance or renews the holder's own claim. It returns a *HeldError while another holder's claim has
-// not expired. nodeName is remembered in the claim; empty keeps what is there.
-func (c Claims) Acquire(ctx context.Context, instanceID, nodeName string) (*Claim, error) {
-	lease, err := c.Leases.Get(ctx, Name(instanceID), metav1.GetOptions{})
-	fresh := true
-	switch {
-	case apierrors.IsNotFound(err):
-		lease, err = c.Leases.Create(ctx, c.stamp(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
-			Name: Name(instanceID), Labels: map[string]string{"app.kubernetes.io/name": "eks-recycle"},
-		}}, nodeName), metav1.CreateOptions{})
-	case err == nil:
-		if held := c.heldByOther(lease, instanceID); held != nil {
-			return nil, held
-		}
-		previous := holder(lease)
-		fresh = previous != c.Holder || !time.Now().Before(expiry(lease))
-		if previous != c.Holder {
-			c.Log.WarnContext(ctx, "taking over an expired claim", "instance", instanceID, "from", previous, "workflow", lease.Annotations[annotationWorkflow])
-		}
-		lease, err = c.Leases.Update(ctx, c.stamp(lease.DeepCopy(), nodeName), metav1.UpdateOptions{})
+// not expired. The Node is remembered in the claim; nil keeps what is there.
+func (c Claims) Acquire(ctx context.Context, instanceID string, n *corev1.Node) (*Claim, error) {
+	about := map[string]string{}
+	if n != nil {
+		about[annotationNode], about[annotationNodeUID] = n.Name, string(n.UID)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("claiming instance %q: %w", instanceID, err)
-	}
-	return &Claim{Fresh: fresh, claims: c, lease: lease}, nil
+	return c.acquire(ctx, Name(instanceID), "instance "+instanceID, about)
 }
 
-func (c Claims) heldByOther(lease *coordinationv1.Lease, instanceID string) *HeldError {
+func (c Claims) acquire(ctx context.Context, name, what string, about map[string]string) (*Claim, error) {
+	lease, err := c.Leases.Get(ctx, name, metav1.GetOptions{})
+	claim := &Claim{Fresh: true, claims: c}
+	switch {
+	case apierrors.IsNotFound(err):
+		lease, err = c.Leases.Create(ctx, c.stamp(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: own(), Annotations: about}}), metav1.CreateOptions{})
+	case err == nil:
+		if held := c.heldByOther(lease, what); held != nil {
+			return nil, held
+		}
+		lease = lease.DeepCopy()
+		previous := holder(lease)
+		claim.Fresh = previous != c.Holder || !time.Now().Before(expiry(lease))
+		if previous != c.Holder {
+			claim.From = orElse(lease.Annotations[annotationWorkflow], previous)
+			c.Log.WarnContext(ctx, "taking over an expired claim", "of", what, "from", previous, "workflow", lease.Annotations[annotationWorkflow])
+		} else if lease.Annotations[annotationNodeUID] != "" {
+			delete(about, annotationNodeUID) // Reborn compares with the one it began with
+		}
+		note(lease, about)
+		lease, err = c.Leases.Update(ctx, c.stamp(lease), metav1.UpdateOptions{})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claiming %s: %w", what, err)
+	}
+	claim.lease = lease
+	return claim, nil
+}
+
+func note(lease *coordinationv1.Lease, about map[string]string) {
+	if lease.Annotations == nil {
+		lease.Annotations = map[string]string{}
+	}
+	maps.Copy(lease.Annotations, about)
+}
+
+func orElse(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
+
+func (c Claims) heldByOther(lease *coordinationv1.Lease, what string) *HeldError {
 	until := expiry(lease)
 	if holder(lease) == c.Holder || !time.Now().Before(until) {
 		return nil
 	}
-	return &HeldError{Instance: instanceID, Holder: holder(lease), Workflow: lease.Annotations[annotationWorkflow], Until: until}
+	return &HeldError{What: what, Holder: holder(lease), Workflow: lease.Annotations[annotationWorkflow], Until: until}
 }
 
-func (c Claims) stamp(lease *coordinationv1.Lease, nodeName string) *coordinationv1.Lease {
+func (c Claims) stamp(lease *coordinationv1.Lease) *coordinationv1.Lease {
 	now := metav1.NewMicroTime(time.Now())
 	seconds := int32(min(max(c.Duration.Seconds(), 1), math.MaxInt32))
 	if holder(lease) != c.Holder {
@@ -137,13 +159,7 @@ func (c Claims) stamp(lease *coordinationv1.Lease, nodeName string) *coordinatio
 		lease.Spec.LeaseTransitions, lease.Spec.AcquireTime = &transitions, &now
 	}
 	lease.Spec.HolderIdentity, lease.Spec.RenewTime, lease.Spec.LeaseDurationSeconds = &c.Holder, &now, &seconds
-	if lease.Annotations == nil {
-		lease.Annotations = map[string]string{}
-	}
-	lease.Annotations[annotationWorkflow] = c.Workflow
-	if nodeName != "" {
-		lease.Annotations[annotationNode] = nodeName
-	}
+	note(lease, map[string]string{annotationWorkflow: c.Workflow})
 	return lease
 }
 
@@ -161,59 +177,13 @@ func expiry(lease *coordinationv1.Lease) time.Time {
 	return lease.Spec.RenewTime.Add(time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second)
 }
 
-// Keep renews the claim in the background until stop is called. The returned context ends with ErrLost when another
-// recycle has the claim, and with ErrNotRenewed before it expires: nobody acts on a claim that somebody else may take.
-func (c *Claim) Keep(ctx context.Context) (kept context.Context, stop func()) {
-	kept, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		every := time.NewTicker(c.claims.Duration / 3)
-		defer every.Stop()
-		for {
-			select {
-			case <-kept.Done():
-				return
-			case <-every.C:
-			}
-			err := c.renew(kept)
-			if errors.Is(err, ErrLost) || (err != nil && !time.Now().Add(c.claims.Duration/3).Before(expiry(c.lease))) {
-				cancel(err)
-				return
-			}
-			if err != nil {
-				c.claims.Log.WarnContext(ctx, "renewing the claim", "lease", c.lease.Name, "err", err)
-			}
-		}
-	}()
-	return kept, func() { cancel(context.Canceled); <-done }
-}
-
-// renew costs one call while nobody else writes the Lease.
-func (c *Claim) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.claims.Duration/3) // an API server that does not answer is as bad as one that refuses
-	defer cancel()
-	lease, err := c.claims.Leases.Update(ctx, c.claims.stamp(c.lease.DeepCopy(), ""), metav1.UpdateOptions{})
-	if apierrors.IsConflict(err) {
-		if lease, err = c.claims.Leases.Get(ctx, c.lease.Name, metav1.GetOptions{}); err == nil && holder(lease) == c.claims.Holder {
-			lease, err = c.claims.Leases.Update(ctx, c.claims.stamp(lease.DeepCopy(), ""), metav1.UpdateOptions{})
-		}
-	}
-	switch {
-	case apierrors.IsNotFound(err):
-		return fmt.Errorf("%w: its Lease was deleted", ErrLost)
-	case err != nil:
-		return fmt.Errorf("%w: %w", ErrNotRenewed, err)
-	case holder(lease) != c.claims.Holder:
-		return fmt.Errorf("%w: %s holds it now", ErrLost, holder(lease))
-	}
-	c.lease = lease
-	return nil
-}
-
 // Release deletes the holder's claim. A claim that is gone or somebody else's by now is left alone.
 func (c Claims) Release(ctx context.Context, instanceID string) error {
-	lease, err := c.Leases.Get(ctx, Name(instanceID), metav1.GetOptions{})
+	return c.release(ctx, Name(instanceID), "instance "+instanceID)
+}
+
+func (c Claims) release(ctx context.Context, name, what string) error {
+	lease, err := c.Leases.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || (err == nil && holder(lease) != c.Holder) {
 		return nil
 	}
@@ -222,7 +192,7 @@ func (c Claims) Release(ctx context.Context, instanceID string) error {
 		err = c.Leases.Delete(ctx, lease.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &lease.UID, ResourceVersion: &version}})
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("releasing the claim on instance %q: %w", instanceID, err)
+		return fmt.Errorf("releasing the claim on %s: %w", what, err)
 	}
 	return nil
 }

@@ -13,8 +13,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 )
@@ -34,9 +36,13 @@ func claimsOf(server *leases, holder string) claim.Claims {
 	return claim.Claims{Leases: server, Holder: holder, Workflow: "argo/" + holder, Duration: duration, Log: slog.New(slog.DiscardHandler)}
 }
 
+func node(uid types.UID) *corev1.Node {
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1", UID: uid}}
+}
+
 func acquire(t *testing.T, c claim.Claims) *claim.Claim {
 	t.Helper()
-	held, err := c.Acquire(t.Context(), id, "node-1")
+	held, err := c.Acquire(t.Context(), id, node("uid-1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,15 +58,15 @@ func TestAClaimIsALeaseThatPeopleCanRead(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{
 				Name: "eks-recycle-" + id, UID: lease.UID, ResourceVersion: lease.ResourceVersion,
 				Labels:      map[string]string{"app.kubernetes.io/name": "eks-recycle"},
-				Annotations: map[string]string{"eks-recycle.io/node": "node-1", "eks-recycle.io/workflow": "argo/wf-1"},
+				Annotations: map[string]string{"eks-recycle.io/node": "node-1", "eks-recycle.io/node-uid": "uid-1", "eks-recycle.io/workflow": "argo/wf-1"},
 			},
 			Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, AcquireTime: &now, RenewTime: &now, LeaseTransitions: &transitions},
 		}
 		if diff := cmp.Diff(want, lease); diff != "" {
 			t.Errorf("lease (-want +got):\n%s", diff)
 		}
-		if node, err := claimsOf(server, "wf-2").Node(t.Context(), id); err != nil || node != "node-1" {
-			t.Errorf("anybody can read the node: %q, %v", node, err)
+		if record, err := claimsOf(server, "wf-2").Record(t.Context(), id); err != nil || record.Node != "node-1" || record.Workflow != "argo/wf-1" || !record.Live() {
+			t.Errorf("anybody can read it: %+v, %v", record, err)
 		}
 	})
 }
@@ -70,7 +76,7 @@ func TestTheHolderAcquiresItAgainAndAgain(t *testing.T) {
 		acquire(t, claimsOf(server, "wf-1"))
 		acquired := *server.get(claim.Name(id)).Spec.AcquireTime
 		time.Sleep(time.Hour) // long expired, and nobody came
-		if _, err := claimsOf(server, "wf-1").Acquire(t.Context(), id, ""); err != nil {
+		if _, err := claimsOf(server, "wf-1").Acquire(t.Context(), id, nil); err != nil {
 			t.Fatal(err)
 		}
 		lease := server.get(claim.Name(id))
@@ -89,12 +95,12 @@ func TestAnotherHolderHasToWaitForTheEnd(t *testing.T) {
 		second := claimsOf(server, "wf-2")
 		until := time.Now().Add(duration)
 		time.Sleep(duration - time.Second)
-		_, err := second.Acquire(t.Context(), id, "node-1")
+		_, err := second.Acquire(t.Context(), id, node("uid-1"))
 		var held *claim.HeldError
 		if !errors.As(err, &held) {
 			t.Fatalf("error %v", err)
 		}
-		if diff := cmp.Diff(&claim.HeldError{Instance: id, Holder: "wf-1", Workflow: "argo/wf-1", Until: until}, held); diff != "" {
+		if diff := cmp.Diff(&claim.HeldError{What: "instance " + id, Holder: "wf-1", Workflow: "argo/wf-1", Until: until}, held); diff != "" {
 			t.Errorf("error (-want +got):\n%s", diff)
 		}
 		if want := "instance " + id + " is claimed by argo/wf-1 until "; !strings.HasPrefix(held.Error(), want) {
@@ -145,7 +151,7 @@ func TestOfTwoThatComeAtOnceOneGetsIt(t *testing.T) {
 				var group sync.WaitGroup
 				errs := make([]error, 2)
 				for i, holder := range []string{"wf-1", "wf-2"} {
-					group.Go(func() { _, errs[i] = claimsOf(server, holder).Acquire(t.Context(), id, "") })
+					group.Go(func() { _, errs[i] = claimsOf(server, holder).Acquire(t.Context(), id, nil) })
 				}
 				group.Wait()
 				if (errs[0] == nil) == (errs[1] == nil) {
@@ -285,20 +291,20 @@ func TestReleaseLeavesAClaimAloneThatIsTakenOverMeanwhile(t *testing.T) {
 func TestReadingWithoutAClaim(t *testing.T) {
 	inBubble(t, func(t *testing.T, server *leases) {
 		c := claimsOf(server, "wf-1")
-		if node, err := c.Node(t.Context(), id); err != nil || node != "" {
-			t.Errorf("node %q, error %v", node, err)
+		if record, err := c.Record(t.Context(), id); err != nil || record != nil {
+			t.Errorf("record %+v, error %v", record, err)
 		}
 		if err := c.Free(t.Context(), id); err != nil {
 			t.Error(err)
 		}
 		server.away = true
-		if _, err := c.Node(t.Context(), id); !apierrors.IsServiceUnavailable(err) {
+		if _, err := c.Record(t.Context(), id); !apierrors.IsServiceUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
 		if err := c.Free(t.Context(), id); !apierrors.IsServiceUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
-		if _, err := c.Acquire(t.Context(), id, ""); !apierrors.IsServiceUnavailable(err) {
+		if _, err := c.Acquire(t.Context(), id, nil); !apierrors.IsServiceUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
 		if err := c.Release(t.Context(), id); !apierrors.IsServiceUnavailable(err) {

@@ -9,6 +9,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
@@ -116,4 +117,23 @@ func (l *leases) Delete(ctx context.Context, name string, options metav1.DeleteO
 		return nil, nil
 	})
 	return err
+}
+
+func (l *leases) List(ctx context.Context, options metav1.ListOptions) (*coordinationv1.LeaseList, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	selector, err := labels.Parse(options.LabelSelector)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := &coordinationv1.LeaseList{}
+	for _, lease := range l.stored {
+		if selector.Matches(labels.Set(lease.Labels)) {
+			list.Items = append(list.Items, *lease.DeepCopy())
+		}
+	}
+	return list, nil
 }

@@ -27,7 +27,7 @@ func taint(ctx context.Context, r *session) error {
 	if node.Changes(n, closed) {
 		r.change("node %s: cordon, taint %s:NoSchedule", n.Name, node.TaintLeaving)
 	}
-	return r.claimed(ctx, n.Name, func(ctx context.Context) error {
+	return r.claimed(ctx, n, func(ctx context.Context) error {
 		if r.DryRun {
 			return r.done("would cordon and taint node %s", n.Name)
 		}
@@ -37,6 +37,11 @@ func taint(ctx context.Context, r *session) error {
 		}
 		if !node.IsClosed(after) {
 			return fmt.Errorf("tainting node %q: the API server kept it open", n.Name)
+		}
+		if r.held.Reborn(after) {
+			if err := r.held.Remember(ctx, after); err != nil {
+				return err
+			}
 		}
 		return r.done("node %s is cordoned and tainted", n.Name)
 	})
@@ -54,10 +59,10 @@ func drainPods(ctx context.Context, r *session) error {
 	if r.DryRun {
 		return r.planDrain(ctx, n)
 	}
-	if err := mustBeClosed(n); err != nil {
-		return err
-	}
-	return r.claimed(ctx, n.Name, func(ctx context.Context) error {
+	return r.claimed(ctx, n, func(ctx context.Context) error {
+		if n, err = r.closed(ctx, n); err != nil {
+			return err
+		}
 		if n, err = r.nodes.Apply(ctx, n, node.WaitStarted(time.Now())); err != nil {
 			return err
 		}

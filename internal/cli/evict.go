@@ -31,10 +31,10 @@ func evict(ctx context.Context, r *session) error {
 	if r.DryRun {
 		return r.planEvict(ctx, n, eviction)
 	}
-	if err := mustBeClosed(n); err != nil {
-		return err
-	}
-	return r.claimed(ctx, n.Name, func(ctx context.Context) error {
+	return r.claimed(ctx, n, func(ctx context.Context) error {
+		if n, err = r.closed(ctx, n); err != nil {
+			return err
+		}
 		if n, err = r.nodes.Apply(ctx, n, node.OutOfBalancers); err != nil {
 			return err
 		}

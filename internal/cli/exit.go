@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"syscall"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -35,6 +36,21 @@ func exitCode(err error) int {
 	default:
 		return argo.ExitFailed
 	}
+}
+
+// authPatience is how long credentials may be refused that were good before: a token is renewed in the background.
+const authPatience = 5 * time.Minute
+
+// transient is the package's, and for a while credentials that expired. At the very start they were never good.
+func (r *session) transient(err error) bool {
+	if !apierrors.IsUnauthorized(err) && !awserr.IsExpired(err) {
+		return transient(err)
+	}
+	now := time.Now()
+	if r.denied.IsZero() || now.Sub(r.denied) > 2*authPatience {
+		r.denied = now
+	}
+	return r.result.InstanceID != "" && now.Sub(r.denied) < authPatience
 }
 
 // transient reports errors of AWS and of the API server that go away by themselves.

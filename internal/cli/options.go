@@ -30,6 +30,7 @@ type Options struct {
 	PollInterval       time.Duration
 	MaxWait            time.Duration
 	ReplacementTimeout time.Duration
+	SuspendAZRebalance bool
 	OutputDir          string
 	ProgressFile       string
 	WorkflowUID        string
@@ -58,6 +59,7 @@ func flags() []cli.Flag {
 		text("on-timeout", "fail", "what to do after max-wait: fail or evict"),
 		&cli.BoolFlag{Name: "evict", Value: true, EnvVars: env("evict"), Usage: "evict what is left once the pods that matter have finished"},
 		&cli.BoolFlag{Name: "dry-run", EnvVars: env("dry-run"), Usage: "read everything, change nothing, say what would change"},
+		&cli.BoolFlag{Name: "suspend-az-rebalance", Value: true, EnvVars: env("suspend-az-rebalance"), Usage: "suspend AZRebalance of the group while any recycle of it is under way"},
 		text("output-dir", "", "`DIRECTORY` for the output parameters, one file each; empty means none"),
 		text("progress-file", "", "`FILE` for N/M progress", "ARGO_PROGRESS_FILE"),
 		text("workflow-uid", "", "holder of the claim on the instance; empty means this user and host"),
@@ -91,7 +93,8 @@ func parse(c *cli.Context) (Options, error) {
 		Cluster: set(c, "cluster"), Region: set(c, "region"), Kubeconfig: c.String("kubeconfig"), Context: c.String("context"),
 		Action: asg.Action(c.String("action")), Evict: c.Bool("evict"), DryRun: c.Bool("dry-run"), EvictOnTimeout: c.String("on-timeout") == "evict",
 		PollWindow: c.Duration("poll-window"), PollInterval: c.Duration("poll-interval"), MaxWait: c.Duration("max-wait"), ReplacementTimeout: c.Duration("replacement-timeout"),
-		OutputDir: c.String("output-dir"), ProgressFile: c.String("progress-file"),
+		SuspendAZRebalance: c.Bool("suspend-az-rebalance"),
+		OutputDir:          c.String("output-dir"), ProgressFile: c.String("progress-file"),
 		WorkflowUID: set(c, "workflow-uid"), Workflow: set(c, "workflow-name"), WorkflowStatus: set(c, "workflow-status"),
 		LeaseNamespace: c.String("lease-namespace"), ClaimDuration: c.Duration("claim-duration"),
 		LogFormat: c.String("log-format"), LogLevel: c.String("log-level"),

@@ -29,11 +29,18 @@ func retire(ctx context.Context, r *session) error {
 			return err
 		}
 	}
-	name := ""
-	if n != nil {
-		name = n.Name
+	err = r.claimed(ctx, n, func(ctx context.Context) error {
+		if !forward {
+			if n, err = r.closed(ctx, n); err != nil {
+				return err
+			}
+		}
+		return r.takeOut(ctx, target, n)
+	})
+	if err != nil {
+		return err
 	}
-	return r.claimed(ctx, name, func(ctx context.Context) error { return r.takeOut(ctx, target, n) })
+	return r.leave(ctx, target.Instance.ID, n)
 }
 
 // mayRetire refuses targets that no standby step has prepared.
@@ -46,7 +53,7 @@ func mayRetire(t asg.Target, n *corev1.Node) error {
 	case t.Lifecycle() != asg.Standby:
 		return hint.Errorf("run step standby first", "instance %q is %s, not on standby: stopping it now would cost the group capacity", t.Instance.ID, t.Lifecycle())
 	default:
-		return mustBeClosed(n)
+		return nil
 	}
 }
 
@@ -91,15 +98,12 @@ func (r *session) takeOut(ctx context.Context, t asg.Target, n *corev1.Node) err
 		return err
 	}
 	r.change("instance %s: %s", id, past(r.Action))
-	return r.leave(ctx, id, n)
+	return r.releaseReplacements(ctx, id)
 }
 
 // leave gives back all that the recycle held. The Node goes last: as long as it is there, its name leads to the instance.
 func (r *session) leave(ctx context.Context, id string, n *corev1.Node) error {
-	if err := r.releaseReplacements(ctx, id); err != nil {
-		return err
-	}
-	if err := r.claims.Release(ctx, id); err != nil {
+	if err := r.letGo(ctx, id); err != nil {
 		return err
 	}
 	if n != nil {

@@ -2,14 +2,17 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
@@ -20,41 +23,85 @@ func settle(ctx context.Context, r *session) error {
 	target, n, err := r.lookup(ctx)
 	switch {
 	case r.Node != "" && apierrors.IsNotFound(err):
-		return r.done("node %s is gone: nothing to settle", r.Node)
+		return errors.Join(r.letGoOfNode(ctx), r.done("node %s is gone: nothing to settle", r.Node))
 	case errors.Is(err, asg.ErrUnknown):
-		return r.done("nothing to settle: %v", err)
+		return errors.Join(r.nothingLeft(ctx, r.InstanceID), r.done("nothing to settle: %v", err))
 	case err != nil:
 		return err // it cannot look, so it cannot say that nothing is left
 	}
 	if r.DryRun {
 		return r.done("dry run: nothing to settle")
 	}
+	id := target.Instance.ID
 	if n == nil && target.Instance.Gone() && target.Group == nil { // by another hand, or by spot reclaim
-		return errors.Join(r.releaseReplacements(ctx, target.Instance.ID), r.claims.Release(ctx, target.Instance.ID), r.done("instance %s is %s, nothing is left of it", target.Instance.ID, target.Instance.State))
+		return errors.Join(r.nothingLeft(ctx, id), r.done("instance %s is %s, nothing is left of it", id, target.Instance.State))
 	}
-	if !retired(target, n) && (n == nil || !node.IsLeaving(n)) {
-		return errors.Join(r.claims.Release(ctx, target.Instance.ID), r.done("nothing was changed: instance %s is as it was", target.Instance.ID))
+	begun, err := r.begun(ctx, target, n)
+	switch {
+	case err != nil:
+		return err
+	case !begun:
+		return errors.Join(r.letGo(ctx, id), r.done("nothing was changed: instance %s is as it was", id))
+	case r.WorkflowStatus == "Succeeded" && n == nil:
+		return errors.Join(r.letGo(ctx, id), r.done("recycled: instance %s is %s", id, target.Instance.State))
 	}
-	if r.WorkflowStatus == "Succeeded" && n == nil {
-		return errors.Join(r.claims.Release(ctx, target.Instance.ID), r.done("recycled: instance %s is %s", target.Instance.ID, target.Instance.State))
-	}
-	err = r.claimed(ctx, r.result.NodeName, func(ctx context.Context) error { return r.putRight(ctx, target, n) })
+	err = r.claimed(ctx, n, func(ctx context.Context) error { return r.putRight(ctx, target, n) })
 	var held *claim.HeldError
 	if errors.As(err, &held) {
 		return r.done("left alone: %v", held)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case retired(target, n):
+		return r.leave(ctx, id, n)
+	default:
+		return r.letGo(ctx, id)
 	}
-	return r.claims.Release(ctx, target.Instance.ID)
+}
+
+// begun reports whether a recycle has changed anything. The Node says so, unless it was deleted in the meantime; then the
+// claim does.
+func (r *session) begun(ctx context.Context, t asg.Target, n *corev1.Node) (bool, error) {
+	if retired(t, n) || (n != nil && node.IsLeaving(n)) {
+		return true, nil
+	}
+	if state := t.Lifecycle(); state != asg.Standby && state != asg.EnteringStandby {
+		return false, nil
+	}
+	record, err := r.claims.Record(ctx, t.Instance.ID)
+	return record != nil && record.Holder == r.WorkflowUID, err
+}
+
+// nothingLeft gives back what the recycle of an instance held that is no more.
+func (r *session) nothingLeft(ctx context.Context, id string) error {
+	return errors.Join(r.releaseReplacements(ctx, id), r.letGo(ctx, id))
+}
+
+// letGoOfNode does the same for a recycle that knows only the name of a Node that is gone.
+func (r *session) letGoOfNode(ctx context.Context) error {
+	records, err := r.claims.Records(ctx)
+	for _, record := range records {
+		if record.Node == r.Node && record.Holder == r.WorkflowUID {
+			err = errors.Join(err, r.nothingLeft(ctx, record.InstanceID))
+		}
+	}
+	return err
 }
 
 func (r *session) putRight(ctx context.Context, t asg.Target, n *corev1.Node) error {
 	switch {
 	case retired(t, n):
 		return r.takeOut(ctx, t, n)
+	case n == nil:
+		r.warn(ctx, fmt.Sprintf("instance %s stays on standby without a Node", t.Instance.ID))
+		return r.done("instance %s is on standby and its Node was deleted: bring it back with step restore --instance-id %s, or submit again once its kubelet has registered", t.Instance.ID, t.Instance.ID)
 	case t.Group == nil:
 		return r.done("instance %s left its group by another hand; node %s stays tainted", t.Instance.ID, n.Name)
+	}
+	n, err := r.marked(ctx, t, n)
+	if err != nil {
+		return err
 	}
 	replaced, err := r.awaitNewcomer(ctx, t, n)
 	if err != nil {
@@ -66,6 +113,18 @@ func (r *session) putRight(ctx context.Context, t asg.Target, n *corev1.Node) er
 		return r.done("node %s stays on standby: submit the same workflow again to go on, or bring the node back: step restore --instance-id %s", n.Name, t.Instance.ID)
 	}
 	return r.bringBack(ctx, t, n)
+}
+
+// marked puts the marks back on a Node that was deleted in mid-recycle and has registered again.
+func (r *session) marked(ctx context.Context, t asg.Target, n *corev1.Node) (*corev1.Node, error) {
+	if node.IsLeaving(n) {
+		return n, nil
+	}
+	baseline, err := r.baseline(ctx, t, n)
+	if err != nil {
+		return nil, err
+	}
+	return r.nodes.Apply(ctx, n, node.Leaving(r.Workflow, baseline, time.Now()))
 }
 
 // awaitNewcomer reports whether the target has a replacement whose Node is Ready. One that is booting is waited for, and
@@ -85,7 +144,7 @@ func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Nod
 		if err != nil {
 			return false, "", err
 		}
-		ready, _, err := newcomer.find(ctx, h.Candidates, looks%findAllEvery == 1)
+		ready, _, err := newcomer.find(ctx, h, looks%findAllEvery == 1)
 		if err != nil {
 			return false, "", err
 		}
@@ -96,22 +155,67 @@ func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Nod
 	return replaced, err
 }
 
+// callOff ends what a killed settle or restore had begun, for a recycle that goes on after all.
+func (r *session) callOff(ctx context.Context, t asg.Target, n *corev1.Node) (*corev1.Node, error) {
+	back, err := r.comeback(t, n)
+	switch {
+	case err != nil || back.Memo.Stage == "":
+		return n, err
+	case t.Lifecycle() == asg.Standby:
+		err = r.asg.CallOff(ctx, back)
+	default:
+		err = r.returned(ctx, back)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.nodes.Apply(ctx, n, node.Returning(""))
+}
+
+// comeback is how far the return of the instance to service has come. The Node keeps it, and may be nil.
+func (r *session) comeback(t asg.Target, n *corev1.Node) (*asg.Return, error) {
+	back := &asg.Return{Group: t.Group.Name, ID: t.Instance.ID, Keep: func(context.Context, asg.Memo) error { return nil }}
+	if n == nil {
+		return back, nil
+	}
+	if text := n.Annotations[node.AnnotationReturning]; text != "" {
+		if err := json.Unmarshal([]byte(text), &back.Memo); err != nil {
+			return nil, hint.Errorf("remove the annotation and set the desired capacity of the group by hand", "node %q has a malformed annotation %s: %w", n.Name, node.AnnotationReturning, err)
+		}
+	}
+	back.Keep = func(ctx context.Context, memo asg.Memo) error {
+		text, err := json.Marshal(memo)
+		if err == nil {
+			n, err = r.nodes.Apply(ctx, n, node.Returning(string(text)))
+		}
+		return err
+	}
+	return back, nil
+}
+
+func (r *session) returned(ctx context.Context, back *asg.Return) error {
+	note, err := r.asg.BringBack(ctx, back)
+	if note != "" {
+		r.warn(ctx, note)
+	}
+	return err
+}
+
 // bringBack returns the instance to service and the Node to how it was.
 func (r *session) bringBack(ctx context.Context, t asg.Target, n *corev1.Node) error {
-	baseline, err := r.baseline(ctx, t, n)
+	back, err := r.comeback(t, n)
 	if err != nil {
+		return err
+	}
+	if back.Baseline, err = r.baseline(ctx, t, n); err != nil {
 		return err
 	}
 	reason, err := r.asg.FailedLaunch(ctx, t.Group.Name)
 	if err != nil {
 		return err
 	}
-	note, err := r.asg.BringBack(ctx, t.Group.Name, t.Instance.ID, baseline)
-	if err != nil {
+	if err := r.returned(ctx, back); err != nil {
 		return err
-	}
-	if note != "" {
-		r.warn(ctx, note)
 	}
 	if t.Instance.Retiring() {
 		if err := r.asg.UnmarkRetiring(ctx, t.Instance.ID); err != nil {
@@ -121,10 +225,13 @@ func (r *session) bringBack(ctx context.Context, t asg.Target, n *corev1.Node) e
 	if err := r.releaseReplacements(ctx, t.Instance.ID); err != nil {
 		return err
 	}
+	r.change("instance %s: back in service", t.Instance.ID)
+	if n == nil {
+		return r.done("instance %s is back in service; it has no Node", t.Instance.ID)
+	}
 	if n, err = r.nodes.Apply(ctx, n, node.Restored); err != nil {
 		return err
 	}
-	r.change("instance %s: back in service", t.Instance.ID)
 	message := fmt.Sprintf("instance %s is back in service, node %s is as before", t.Instance.ID, n.Name)
 	if reason != "" {
 		message += "; the newest launch of the group failed: " + reason
@@ -139,22 +246,20 @@ func restore(ctx context.Context, r *session) error {
 	switch {
 	case err != nil:
 		return err
-	case n == nil:
-		return r.foreign(target.Instance)
 	case target.Group == nil:
 		return fmt.Errorf("instance %q belongs to no Auto Scaling group any more: it cannot be brought back", target.Instance.ID)
 	case r.DryRun:
 		if target.Lifecycle() != asg.InService {
 			r.change("instance %s: ExitStandby in Auto Scaling group %s", target.Instance.ID, target.Group.Name)
 		}
-		if node.Changes(n, node.Restored) {
+		if n != nil && node.Changes(n, node.Restored) {
 			r.change("node %s: taints, cordon and annotations as before", n.Name)
 		}
 		return r.done("would bring instance %s back into service", target.Instance.ID)
 	}
-	err = r.claimed(ctx, n.Name, func(ctx context.Context) error { return r.bringBack(ctx, target, n) })
+	err = r.claimed(ctx, n, func(ctx context.Context) error { return r.bringBack(ctx, target, n) })
 	if err != nil {
 		return err
 	}
-	return r.claims.Release(ctx, target.Instance.ID)
+	return r.letGo(ctx, target.Instance.ID)
 }

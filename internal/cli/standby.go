@@ -29,8 +29,11 @@ func standby(ctx context.Context, r *session) error {
 	if r.DryRun {
 		return r.planStandby(ctx, target, n)
 	}
-	return r.claimedAnew(ctx, n.Name, func(ctx context.Context, fresh bool) error {
-		if n, err = r.forget(ctx, target, n, fresh); err != nil {
+	return r.claimed(ctx, n, func(ctx context.Context) error {
+		if n, err = r.forget(ctx, target, n); err != nil {
+			return err
+		}
+		if err := r.suspendRebalance(ctx, *target.Group); err != nil {
 			return err
 		}
 		baseline, err := r.baseline(ctx, target, n)
@@ -50,10 +53,11 @@ func standby(ctx context.Context, r *session) error {
 
 // forget drops what an earlier recycle wrote down and what holds no more: everything if the instance is back in service,
 // else the time by which its replacement was due.
-func (r *session) forget(ctx context.Context, t asg.Target, n *corev1.Node, fresh bool) (*corev1.Node, error) {
+func (r *session) forget(ctx context.Context, t asg.Target, n *corev1.Node) (*corev1.Node, error) {
+	n, err := r.callOff(ctx, t, n)
 	switch {
-	case !fresh:
-		return n, nil
+	case err != nil || !r.held.Fresh:
+		return n, err
 	case t.Lifecycle() != asg.InService:
 		return r.nodes.Apply(ctx, n, node.Patient)
 	}
@@ -127,13 +131,16 @@ func (r *session) planStandby(ctx context.Context, t asg.Target, n *corev1.Node)
 	if t.Lifecycle() == asg.InService {
 		r.change("instance %s: EnterStandby in Auto Scaling group %s without decrementing its desired capacity %d", t.Instance.ID, t.Group.Name, t.Group.Desired)
 	}
-	return r.claimed(ctx, n.Name, func(context.Context) error { return r.done("would put instance %s on standby", t.Instance.ID) })
+	if r.SuspendAZRebalance && !t.Group.Suspends(asg.AZRebalance) {
+		r.change("Auto Scaling group %s: suspend AZRebalance until the recycle ends", t.Group.Name)
+	}
+	return r.claimed(ctx, n, func(context.Context) error { return r.done("would put instance %s on standby", t.Instance.ID) })
 }
 
 // baseline is what the first attempt wrote down, or the group's members now.
 func (r *session) baseline(ctx context.Context, t asg.Target, n *corev1.Node) ([]string, error) {
-	if members, ok := n.Annotations[node.AnnotationMembers]; ok {
-		return strings.Split(members, ","), nil
+	if n != nil && n.Annotations[node.AnnotationMembers] != "" {
+		return strings.Split(n.Annotations[node.AnnotationMembers], ","), nil
 	}
 	return r.asg.Baseline(ctx, t)
 }
@@ -149,6 +156,9 @@ func (r *session) handOver(ctx context.Context, t asg.Target, n *corev1.Node, ba
 	err := r.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		looks++
 		h, err := r.asg.Advance(ctx, group, id, baseline)
+		if err == nil {
+			err = r.suspendRebalance(ctx, h.Group) // a read may have been stale, or somebody resumed it
+		}
 		if err != nil {
 			return false, "", err
 		}
@@ -159,7 +169,7 @@ func (r *session) handOver(ctx context.Context, t asg.Target, n *corev1.Node, ba
 			}
 		}
 		status := h.Describe(id, failure)
-		replacement, newcomerStatus, err := newcomer.find(ctx, h.Candidates, looks%findAllEvery == 1)
+		replacement, newcomerStatus, err := newcomer.find(ctx, h, looks%findAllEvery == 1)
 		if err != nil {
 			return false, status, err
 		}
@@ -200,31 +210,39 @@ type newcomers struct {
 	names  map[string][]string // of the Nodes, by instance
 }
 
-// find returns a newcomer whose Node is Ready and takes it, or says what it waits for. It marks no Node before that one
-// can serve: another recycle of the group may be waiting for a newcomer too.
-func (f *newcomers) find(ctx context.Context, candidates []asg.Member, searchAll bool) (ready *corev1.Node, status string, err error) {
+// find takes newcomers whose Nodes are Ready until they weigh enough, and returns one of them then; else it says what it
+// waits for. It marks no Node before that one can serve: another recycle of the group may be waiting for a newcomer too.
+func (f *newcomers) find(ctx context.Context, h asg.Handover, searchAll bool) (taken *corev1.Node, status string, err error) {
 	var free []*corev1.Node
-	for _, candidate := range candidates {
+	var weight int32
+	weights := map[string]int32{}
+	for _, candidate := range h.Candidates {
 		n, err := f.nodeOf(ctx, candidate.ID, searchAll)
+		weights[candidate.ID] = candidate.Weight
 		switch {
 		case err != nil:
 			return nil, "", err
 		case n == nil:
 			status = fmt.Sprintf("replacement %s is in service but its Node has not joined", candidate.ID)
 		case node.ReplacementFor(n) == f.target && node.Ready(n):
-			return n, "", nil
+			taken, weight = n, weight+candidate.Weight
 		case node.ReplacementFor(n) == f.target, node.ReplacementFor(n) == "" && node.Ready(n):
 			free = append([]*corev1.Node{n}, free...)
 		case node.ReplacementFor(n) == "":
 			free = append(free, n)
 		}
 	}
-	if len(free) == 0 {
+	switch {
+	case h.Enough(weight):
+		return taken, "", nil
+	case len(free) == 0 && taken != nil && status == "":
+		return nil, fmt.Sprintf("replacement %s (node %s) is Ready, but weighs less than the instance", node.InstanceID(taken.Spec.ProviderID), taken.Name), nil
+	case len(free) == 0:
 		return nil, status, nil
 	}
 	n := free[0]
 	status = fmt.Sprintf("replacement %s (node %s) is not Ready", node.InstanceID(n.Spec.ProviderID), n.Name)
-	ready, err = f.nodes.AwaitReady(ctx, n, f.PollInterval)
+	ready, err := f.nodes.AwaitReady(ctx, n, f.PollInterval)
 	if ready == nil || err != nil {
 		return nil, status, err
 	}
@@ -234,6 +252,9 @@ func (f *newcomers) find(ctx context.Context, candidates []asg.Member, searchAll
 	}
 	if node.ReplacementFor(ready) != f.target {
 		return nil, fmt.Sprintf("node %s is the replacement of %s", ready.Name, node.ReplacementFor(ready)), nil
+	}
+	if !h.Enough(weight + weights[node.InstanceID(ready.Spec.ProviderID)]) {
+		return nil, fmt.Sprintf("replacement %s (node %s) is Ready, but weighs less than the instance", node.InstanceID(ready.Spec.ProviderID), ready.Name), nil
 	}
 	return ready, "", nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -66,6 +67,9 @@ type session struct {
 	nodes  *node.Client
 	pods   *drain.Client
 	claims claim.Claims
+	held   *claim.Claim // once it is claimed
+	even   bool         // AZRebalance has been seen to
+	denied time.Time    // when a row of refused credentials began
 	wait   poll.Loop
 	log    *slog.Logger
 	result Result
@@ -99,7 +103,7 @@ func (s step) execute(ctx context.Context, run *session, streams Streams) error 
 	ctx, cancel := context.WithTimeoutCause(ctx, run.PollWindow, errWindow)
 	defer cancel()
 
-	run.wait = poll.Loop{Interval: run.PollInterval, Transient: transient, Log: run.log}
+	run.wait = poll.Loop{Interval: run.PollInterval, Transient: run.transient, Log: run.log}
 	return run.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		if run.asg == nil {
 			clients, err := streams.Connect(ctx, run.Options)
@@ -128,7 +132,7 @@ func (r *session) conclude(s step, err error, streams Streams) error {
 }
 
 func (r *session) use(c *Clients) {
-	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Wait: r.wait, Log: r.log}
+	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Alone: r.alone, Wait: r.wait, Log: r.log}
 	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
 	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
 	r.claims = claim.Claims{

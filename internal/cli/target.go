@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 	"github.com/eks-recycle/eks-recycle/internal/poll"
@@ -24,11 +26,15 @@ func (r *session) locate(ctx context.Context) (*corev1.Node, error) {
 		return r.byName(ctx)
 	}
 	r.result.InstanceID = r.InstanceID
-	name, err := r.claims.Node(ctx, r.InstanceID)
+	names := []string{r.InstanceID}
+	record, err := r.claims.Record(ctx, r.InstanceID)
 	if err != nil {
 		return nil, err
 	}
-	n, err := r.nodes.FindNamed(ctx, r.InstanceID, []string{name, r.InstanceID})
+	if record != nil {
+		names = []string{record.Node, r.InstanceID}
+	}
+	n, err := r.nodes.FindNamed(ctx, r.InstanceID, names)
 	if err != nil || n != nil {
 		return r.found(n), err
 	}
@@ -103,32 +109,73 @@ func (r *session) lookup(ctx context.Context) (asg.Target, *corev1.Node, error) 
 }
 
 // claimed runs act while this workflow holds the claim on the instance. When the claim is lost, act's context ends and
-// the error says why.
-func (r *session) claimed(ctx context.Context, nodeName string, act func(context.Context) error) error {
-	return r.claimedAnew(ctx, nodeName, func(ctx context.Context, _ bool) error { return act(ctx) })
-}
-
-// claimedAnew tells act whether this workflow did not hold the claim a moment ago.
-func (r *session) claimedAnew(ctx context.Context, nodeName string, act func(ctx context.Context, fresh bool) error) error {
+// the error says why. The Node may be nil.
+func (r *session) claimed(ctx context.Context, n *corev1.Node, act func(context.Context) error) error {
 	if r.DryRun {
 		if err := r.claims.Free(ctx, r.result.InstanceID); err != nil {
 			r.warn(ctx, err.Error())
 		}
-		return act(ctx, false)
+		return act(ctx)
 	}
-	held, err := r.claims.Acquire(ctx, r.result.InstanceID, nodeName)
+	held, err := r.claims.Acquire(ctx, r.result.InstanceID, n)
 	if apierrors.IsNotFound(err) {
 		return hint.Errorf("create it, or name another with --lease-namespace", "claiming instance %q: namespace %q does not exist in the cluster", r.result.InstanceID, r.LeaseNamespace)
 	}
 	if err != nil {
 		return err
 	}
+	r.held = held
+	if held.From != "" && n != nil {
+		r.nodes.Event(ctx, n, "RecycleTakenOver", fmt.Sprintf("%s takes the recycle over from %s, which no longer renews its claim", r.Workflow, held.From))
+	}
+	return keeping(ctx, held, act)
+}
+
+// keeping runs act while the claim is renewed.
+func keeping(ctx context.Context, held *claim.Claim, act func(context.Context) error) error {
 	kept, stop := held.Keep(ctx)
 	defer stop()
-	err = act(kept, held.Fresh)
+	err := act(kept)
 	var notDone *poll.NotDoneError
 	if err != nil && kept.Err() != nil && !errors.As(err, &notDone) {
 		return poll.NotDone(kept, err.Error())
 	}
 	return err
+}
+
+// alone runs act while no other recycle changes the group, and waits for its turn.
+func (r *session) alone(ctx context.Context, group string, act func(context.Context) error) error {
+	id := r.result.InstanceID
+	turn := r.wait
+	turn.Interval = min(time.Second, r.PollInterval)
+	var held *claim.Claim
+	err := turn.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
+		held, err = r.claims.AcquireGroup(ctx, group, id)
+		var other *claim.HeldError
+		if errors.As(err, &other) {
+			return false, other.Error(), nil
+		}
+		return err == nil, "", err
+	})
+	if err != nil {
+		return err
+	}
+	if err := keeping(ctx, held, act); err != nil {
+		return errors.Join(err, r.claims.ReleaseGroup(ctx, group, id))
+	}
+	return r.claims.ReleaseGroup(ctx, group, id)
+}
+
+// closed returns the Node if nothing new is scheduled there. One that was deleted and has registered again in the middle
+// of the recycle has lost all marks, and is closed again; one that somebody opened by hand is their decision.
+func (r *session) closed(ctx context.Context, n *corev1.Node) (*corev1.Node, error) {
+	if node.IsClosed(n) || !r.held.Reborn(n) {
+		return n, mustBeClosed(n)
+	}
+	r.warn(ctx, fmt.Sprintf("node %s was deleted and has registered again: it is cordoned and tainted anew", n.Name))
+	n, err := r.nodes.Apply(ctx, n, node.Closed(r.Workflow))
+	if err != nil {
+		return nil, err
+	}
+	return n, r.held.Remember(ctx, n)
 }

@@ -22,6 +22,8 @@ type groups struct {
 	exitStandby               call[autoscaling.ExitStandbyInput, autoscaling.Options, autoscaling.ExitStandbyOutput]
 	detachInstances           call[autoscaling.DetachInstancesInput, autoscaling.Options, autoscaling.DetachInstancesOutput]
 	updateAutoScalingGroup    call[autoscaling.UpdateAutoScalingGroupInput, autoscaling.Options, autoscaling.UpdateAutoScalingGroupOutput]
+	suspendProcesses          call[autoscaling.SuspendProcessesInput, autoscaling.Options, autoscaling.SuspendProcessesOutput]
+	resumeProcesses           call[autoscaling.ResumeProcessesInput, autoscaling.Options, autoscaling.ResumeProcessesOutput]
 }
 
 func newGroups(client *autoscaling.Client) groups {
@@ -33,6 +35,8 @@ func newGroups(client *autoscaling.Client) groups {
 		exitStandby:               client.ExitStandby,
 		detachInstances:           client.DetachInstances,
 		updateAutoScalingGroup:    client.UpdateAutoScalingGroup,
+		suspendProcesses:          client.SuspendProcesses,
+		resumeProcesses:           client.ResumeProcesses,
 	}
 }
 
@@ -62,6 +66,14 @@ func (w groups) DetachInstances(ctx context.Context, in *autoscaling.DetachInsta
 
 func (w groups) UpdateAutoScalingGroup(ctx context.Context, in *autoscaling.UpdateAutoScalingGroupInput, opts ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error) {
 	return w.updateAutoScalingGroup(ctx, in, opts...)
+}
+
+func (w groups) SuspendProcesses(ctx context.Context, in *autoscaling.SuspendProcessesInput, opts ...func(*autoscaling.Options)) (*autoscaling.SuspendProcessesOutput, error) {
+	return w.suspendProcesses(ctx, in, opts...)
+}
+
+func (w groups) ResumeProcesses(ctx context.Context, in *autoscaling.ResumeProcessesInput, opts ...func(*autoscaling.Options)) (*autoscaling.ResumeProcessesOutput, error) {
+	return w.resumeProcesses(ctx, in, opts...)
 }
 
 type instances struct {

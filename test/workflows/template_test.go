@@ -53,6 +53,7 @@ func TestParameters(t *testing.T) {
 		{"max-wait", "48h", nil},
 		{"on-timeout", "fail", []string{"fail", "evict"}},
 		{"replacement-timeout", "30m", nil},
+		{"suspend-az-rebalance", "true", []string{"true", "false"}},
 		{"poll-window", "20m", nil},
 		{"claim-duration", "5m", nil},
 		{"dry-run", "false", boolean},
