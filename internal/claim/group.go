@@ -41,7 +41,7 @@ func (c Claims) ReleaseGroup(ctx context.Context, group, instanceID string) erro
 type Record struct {
 	InstanceID       string // "" for a claim on a group
 	Holder, Workflow string
-	Node             string
+	Node, NodeUID    string
 	Group, Suspends  string
 	Until            time.Time
 }
@@ -95,7 +95,7 @@ func (c Claims) Records(ctx context.Context) ([]Record, error) {
 
 func recordOf(lease *coordinationv1.Lease) Record {
 	r := Record{
-		Holder: holder(lease), Workflow: lease.Annotations[annotationWorkflow], Node: lease.Annotations[annotationNode],
+		Holder: holder(lease), Workflow: lease.Annotations[annotationWorkflow], Node: lease.Annotations[annotationNode], NodeUID: lease.Annotations[annotationNodeUID],
 		Group: lease.Annotations[annotationGroup], Suspends: lease.Annotations[annotationSuspends], Until: expiry(lease),
 	}
 	if id := strings.TrimPrefix(lease.Name, prefix); strings.HasPrefix(id, "i-") {

@@ -59,6 +59,9 @@ func drainPods(ctx context.Context, r *session) error {
 	if r.DryRun {
 		return r.planDrain(ctx, n)
 	}
+	if err := r.mayBeClosed(ctx, n); err != nil {
+		return err
+	}
 	return r.claimed(ctx, n, func(ctx context.Context) error {
 		if n, err = r.closed(ctx, n); err != nil {
 			return err

@@ -31,6 +31,9 @@ func evict(ctx context.Context, r *session) error {
 	if r.DryRun {
 		return r.planEvict(ctx, n, eviction)
 	}
+	if err := r.mayBeClosed(ctx, n); err != nil {
+		return err
+	}
 	return r.claimed(ctx, n, func(ctx context.Context) error {
 		if n, err = r.closed(ctx, n); err != nil {
 			return err

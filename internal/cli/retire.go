@@ -28,6 +28,9 @@ func retire(ctx context.Context, r *session) error {
 		if err := mayRetire(target, n); err != nil {
 			return err
 		}
+		if err := r.mayBeClosed(ctx, n); err != nil {
+			return err
+		}
 	}
 	err = r.claimed(ctx, n, func(ctx context.Context) error {
 		if !forward {

@@ -166,6 +166,18 @@ func (r *session) alone(ctx context.Context, group string, act func(context.Cont
 	return r.claims.ReleaseGroup(ctx, group, id)
 }
 
+// mayBeClosed refuses a Node that is open and was not deleted since this recycle closed it, before anything is touched.
+func (r *session) mayBeClosed(ctx context.Context, n *corev1.Node) error {
+	if node.IsClosed(n) {
+		return nil
+	}
+	record, err := r.claims.Record(ctx, r.result.InstanceID)
+	if err != nil || (record != nil && record.NodeUID != "" && record.NodeUID != string(n.UID)) {
+		return err
+	}
+	return mustBeClosed(n)
+}
+
 // closed returns the Node if nothing new is scheduled there. One that was deleted and has registered again in the middle
 // of the recycle has lost all marks, and is closed again; one that somebody opened by hand is their decision.
 func (r *session) closed(ctx context.Context, n *corev1.Node) (*corev1.Node, error) {
