@@ -20,6 +20,9 @@ const (
 	DetachAccept = "accept" // DetachInstances takes a Standby instance, the default
 	DetachRefuse = "refuse" // it answers "is not in InService."
 
+	LeaveNotReady = "not-ready" // a Node that leaves stays and is NotReady, the default
+	LeaveDeleted  = "deleted"   // it is deleted
+
 	AtMaxRefuse = "refuse" // ExitStandby at MaxSize is a ValidationError, the default
 	AtMaxAllow  = "allow"  // desired capacity goes above MaxSize
 )
@@ -78,6 +81,14 @@ type Config struct {
 	NodeNeverReady bool   `json:"nodeNeverReady"` // the Node appears and stays NotReady
 	MarkNodesReady bool   `json:"markNodesReady"` // sets Ready itself; otherwise kwok does
 
+	// NodeLeavesAfter is how long a Node stays that became Ready from now on,
+	// while its instance runs on; 0: for good. NodeLeaves says whether it
+	// becomes NotReady or is deleted, NodeReturnsAfter when it comes back, to
+	// leave again; 0: never.
+	NodeLeavesAfter  time.Duration `json:"nodeLeavesAfter"`
+	NodeReturnsAfter time.Duration `json:"nodeReturnsAfter"`
+	NodeLeaves       string        `json:"nodeLeaves"`
+
 	AutoScalingRate  float64 `json:"autoScalingRate"` // calls a second into the shared bucket; 0: no throttle
 	AutoScalingBurst int     `json:"autoScalingBurst"`
 	EC2Rate          float64 `json:"ec2Rate"`
@@ -113,6 +124,7 @@ func (c Config) withDefaults() Config {
 	str(&c.NodeNaming, NamingIP)
 	str(&c.DetachFromStandby, DetachAccept)
 	str(&c.ExitStandbyAtMax, AtMaxRefuse)
+	str(&c.NodeLeaves, LeaveNotReady)
 	str(&c.InstanceType, "m5.large")
 	str(&c.RootDeviceType, "ebs")
 	str(&c.ClusterVersion, "1.33")
@@ -142,6 +154,7 @@ func (c Config) validate() error {
 		{"nodeNaming", c.NodeNaming, []string{NamingIP, NamingResource, NamingInstanceID}},
 		{"detachFromStandby", c.DetachFromStandby, []string{DetachAccept, DetachRefuse}},
 		{"exitStandbyAtMax", c.ExitStandbyAtMax, []string{AtMaxRefuse, AtMaxAllow}},
+		{"nodeLeaves", c.NodeLeaves, []string{LeaveNotReady, LeaveDeleted}},
 		{"rootDeviceType", c.RootDeviceType, []string{"ebs", "instance-store"}},
 	} {
 		if !slices.Contains(s.allowed, s.value) {

@@ -28,6 +28,8 @@ func (s *Sim) controlRoutes() *http.ServeMux {
 			finish(w, s.ActOutside(r.PathValue("id"), action))
 		})
 	}
+	mux.HandleFunc("POST /_sim/instances/{id}/rejoin", func(w http.ResponseWriter, r *http.Request) { finish(w, s.RejoinNode(r.PathValue("id"))) })
+	mux.HandleFunc("POST /_sim/instances/{id}/leave", s.postLeave)
 	mux.HandleFunc("POST /_sim/groups/{name}/azrebalance", s.postRebalance)
 	mux.HandleFunc("POST /_sim/tokenreview", s.reviewToken)
 	return mux
@@ -118,6 +120,17 @@ func (s *Sim) patchInstance(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	finish(w, s.ChangeInstance(r.PathValue("id"), change.RootDeviceType, change.Lifecycle))
+}
+
+func (s *Sim) postLeave(w http.ResponseWriter, r *http.Request) {
+	var how struct {
+		NodeLeaves string `json:"nodeLeaves"`
+	}
+	if err := readJSON(w, r, &how); err != nil {
+		refuse(w, err)
+		return
+	}
+	finish(w, s.LeaveNode(r.PathValue("id"), how.NodeLeaves))
 }
 
 func (s *Sim) postRebalance(w http.ResponseWriter, r *http.Request) {

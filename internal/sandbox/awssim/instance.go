@@ -40,6 +40,7 @@ type instance struct {
 	joins      bool
 	nodeLabels map[string]string
 	nodeName   string
+	nodeStep   int // counts what befalls its Node, so that a late appointment sees it is stale
 }
 
 // newInstance puts a pending instance in place; the caller makes it boot.

@@ -7,10 +7,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // shutdownTaint is what the cloud controller puts on the Node of a stopped instance.
 const shutdownTaint = "node.cloudprovider.kubernetes.io/shutdown"
+
+// What kwok knows its Nodes by.
+const (
+	kwokAnnotation = "kwok.x-k8s.io/node"
+	kwokLabel      = "type"
+)
 
 const labelTemplate = "k8s.io/cluster-autoscaler/node-template/label/"
 
@@ -33,15 +40,35 @@ func (s *Sim) joinNode(inst *instance) {
 	if s.nodes == nil {
 		return
 	}
-	never := s.cfg.NodeNeverReady
-	node := s.newNode(inst, !never && !s.cfg.MarkNodesReady)
 	s.record(inst.origin, Event{Kind: KindNode, Instance: inst.id, Node: inst.nodeName, To: "joined"})
-	s.nodes.add(task{"joining", inst.nodeName, joinTask(node)})
-	if s.cfg.MarkNodesReady && !never {
-		s.afterInstance(inst, s.cfg.NodeReady, func() {
-			s.nodes.add(task{"marking ready", inst.nodeName, readyTask(inst.nodeName, corev1.ConditionTrue, "KubeletReady", "kubelet is posting ready status")})
-		})
+	s.nodes.add(task{"joining", inst.nodeName, joinTask(s.registration(inst))})
+	s.awaitReady(inst)
+}
+
+// registration is the Node that a kubelet creates, each time another object.
+func (s *Sim) registration(inst *instance) *corev1.Node {
+	inst.nodeStep++
+	node := s.newNode(inst, !s.cfg.NodeNeverReady && !s.cfg.MarkNodesReady)
+	// An API server gives a UID of its own; client-go's fake keeps this one.
+	digits := hexSHA256(inst.id + "/" + itoa(inst.nodeStep))
+	node.UID = types.UID(digits[:8] + "-" + digits[8:12] + "-4" + digits[13:16] + "-a" + digits[17:20] + "-" + digits[20:32])
+	return node
+}
+
+// awaitReady has a Node that joined become Ready and, where the settings say
+// so, leave again.
+func (s *Sim) awaitReady(inst *instance) {
+	if s.cfg.NodeNeverReady {
+		return
 	}
+	if !s.cfg.MarkNodesReady {
+		s.leaveLater(inst)
+		return
+	}
+	s.afterNode(inst, s.cfg.NodeReady, func() {
+		s.nodes.add(task{"marking ready", inst.nodeName, readyTask(inst.nodeName, corev1.ConditionTrue, "KubeletReady", "kubelet is posting ready status")})
+		s.leaveLater(inst)
+	})
 }
 
 // taintNode is the cloud controller's part when an instance has stopped.
@@ -88,8 +115,8 @@ func (s *Sim) newNode(inst *instance, kwok bool) *corev1.Node {
 	maps.Copy(labels, inst.nodeLabels)
 	annotations := map[string]string{"alpha.kubernetes.io/provided-node-ip": inst.address}
 	if kwok || s.cfg.MarkNodesReady {
-		annotations["kwok.x-k8s.io/node"] = "fake"
-		labels["type"] = "kwok"
+		annotations[kwokAnnotation] = "fake"
+		labels[kwokLabel] = "kwok"
 	}
 	size := corev1.ResourceList{
 		corev1.ResourceCPU:              resource.MustParse("4"),

@@ -146,6 +146,32 @@ func taintTask(name string, on bool) func(context.Context, kubernetes.Interface)
 	})
 }
 
+// kwokTask puts a Node into kwok's care or takes it out of it.
+func kwokTask(name string, on bool) func(context.Context, kubernetes.Interface) error {
+	return edit(name, func(ctx context.Context, client kubernetes.Interface, node *corev1.Node) error {
+		if on {
+			metav1.SetMetaDataAnnotation(&node.ObjectMeta, kwokAnnotation, "fake")
+			metav1.SetMetaDataLabel(&node.ObjectMeta, kwokLabel, "kwok")
+		} else {
+			delete(node.Annotations, kwokAnnotation)
+			delete(node.Labels, kwokLabel)
+		}
+		_, err := client.CoreV1().Nodes().Update(ctx, node, metav1.UpdateOptions{})
+		return err
+	})
+}
+
+// rejoinTask replaces a Node by a new one of the same name.
+func rejoinTask(node *corev1.Node) func(context.Context, kubernetes.Interface) error {
+	return func(ctx context.Context, client kubernetes.Interface) error {
+		if err := client.CoreV1().Nodes().Delete(ctx, node.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+		_, err := client.CoreV1().Nodes().Create(ctx, node.DeepCopy(), metav1.CreateOptions{})
+		return err
+	}
+}
+
 // edit changes a Node, if there is one, against what others write meanwhile.
 func edit(name string, change func(context.Context, kubernetes.Interface, *corev1.Node) error) func(context.Context, kubernetes.Interface) error {
 	return func(ctx context.Context, client kubernetes.Interface) error {
