@@ -21,6 +21,7 @@ func FuzzTheQueryHidesNoPodThatMatters(f *testing.F) {
 		}
 	}
 	f.Add("app", "team-a,team-b", "node-1", "team-b", "app", "2", "Never", "Pending")
+	f.Add("app", "team-a,team-b", "node-1", "team-c", "app", "2", "Never", "Pending")
 	f.Add("app>1", "team-a", "a,b=c!=d\\", "team-a", "app", "2", "Always", "")
 	f.Add("app", "", "node-1", "default", "app", "batch", "Never", "Succeeded")
 	f.Add("app", "", "node-1", "default", "app.kubernetes.io/name", "eks-recycle", "Never", "Running")
