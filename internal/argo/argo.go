@@ -1,5 +1,5 @@
 // Package argo is a step's side of Argo Workflows: output parameters as files, the progress file, the exit codes that the
-// template's retryStrategy reacts to. It imports nothing of Argo.
+// template's retryStrategy reacts to, and whether a workflow still runs. It imports nothing of Argo.
 package argo
 
 import (

@@ -78,6 +78,7 @@ const (
 	TagGroup       = "eks-recycle.io/asg"
 	TagNode        = "eks-recycle.io/node"
 	TagReplacement = "eks-recycle.io/replacement"
+	TagAction      = "eks-recycle.io/action"
 )
 
 // Instance is an EC2 instance.

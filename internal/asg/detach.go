@@ -19,6 +19,7 @@ import (
 type Retirement struct {
 	At                                 time.Time
 	Workflow, Group, Node, Replacement string
+	Action                             Action
 }
 
 // MarkRetiring tags the instance. It is done before the detach: from then on a later run knows how to go on, and what
@@ -37,6 +38,7 @@ func (r Retirement) tags(id string) *ec2.CreateTagsInput {
 		{Key: aws.String(TagGroup), Value: aws.String(r.Group)},
 		{Key: aws.String(TagNode), Value: aws.String(r.Node)},
 		{Key: aws.String(TagReplacement), Value: aws.String(r.Replacement)},
+		{Key: aws.String(TagAction), Value: aws.String(string(r.Action))},
 	}}
 }
 
@@ -67,7 +69,7 @@ func (c *Client) MayRetire(ctx context.Context, id string, action Action) error 
 // UnmarkRetiring takes the tags of MarkRetiring away.
 func (c *Client) UnmarkRetiring(ctx context.Context, id string) error {
 	_, err := c.Instances.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
-		{Key: aws.String(TagRetiredAt)}, {Key: aws.String(TagWorkflow)}, {Key: aws.String(TagGroup)}, {Key: aws.String(TagNode)}, {Key: aws.String(TagReplacement)},
+		{Key: aws.String(TagRetiredAt)}, {Key: aws.String(TagWorkflow)}, {Key: aws.String(TagGroup)}, {Key: aws.String(TagNode)}, {Key: aws.String(TagReplacement)}, {Key: aws.String(TagAction)},
 	}})
 	if err != nil {
 		return fmt.Errorf("removing tags of instance %q: %w", id, err)

@@ -6,6 +6,7 @@
 package claim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func (c Claims) acquire(ctx context.Context, name, what string, about map[string
 		previous := holder(lease)
 		claim.Fresh = previous != c.Holder || !time.Now().Before(expiry(lease))
 		if previous != c.Holder {
-			claim.From = orElse(lease.Annotations[annotationWorkflow], previous)
+			claim.From = cmp.Or(lease.Annotations[annotationWorkflow], previous)
 			c.Log.WarnContext(ctx, "taking over an expired claim", "of", what, "from", previous, "workflow", lease.Annotations[annotationWorkflow])
 		} else if lease.Annotations[annotationNodeUID] != "" {
 			delete(about, annotationNodeUID) // Reborn compares with the one it began with
@@ -131,13 +132,6 @@ func note(lease *coordinationv1.Lease, about map[string]string) {
 		lease.Annotations = map[string]string{}
 	}
 	maps.Copy(lease.Annotations, about)
-}
-
-func orElse(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
 }
 
 func (c Claims) heldByOther(lease *coordinationv1.Lease, what string) *HeldError {

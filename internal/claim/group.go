@@ -1,6 +1,7 @@
 package claim
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,7 +40,8 @@ func (c Claims) ReleaseGroup(ctx context.Context, group, instanceID string) erro
 // Record is a claim as it stands in the cluster, whoever holds it. Group and Suspends say which process of which group the
 // recycle has suspended.
 type Record struct {
-	InstanceID       string // "" for a claim on a group
+	InstanceID       string
+	OnGroup          bool // the instance's recycle is just changing its group
 	Holder, Workflow string
 	Node, NodeUID    string
 	Group, Suspends  string
@@ -79,7 +81,7 @@ func (c Claims) Resumed(ctx context.Context, instanceID string) error {
 	return nil
 }
 
-// Records lists all claims of the namespace, those on groups too, by name.
+// Records lists all claims of the namespace, those on groups too, by instance.
 func (c Claims) Records(ctx context.Context) ([]Record, error) {
 	leases, err := c.Leases.List(ctx, metav1.ListOptions{LabelSelector: labels.Set(own()).String()})
 	if err != nil {
@@ -89,7 +91,9 @@ func (c Claims) Records(ctx context.Context) ([]Record, error) {
 	for i := range leases.Items {
 		records = append(records, recordOf(&leases.Items[i]))
 	}
-	slices.SortFunc(records, func(a, b Record) int { return strings.Compare(a.InstanceID, b.InstanceID) })
+	slices.SortFunc(records, func(a, b Record) int {
+		return cmp.Or(strings.Compare(a.InstanceID, b.InstanceID), strings.Compare(b.Node, a.Node))
+	})
 	return records, nil
 }
 
@@ -98,8 +102,9 @@ func recordOf(lease *coordinationv1.Lease) Record {
 		Holder: holder(lease), Workflow: lease.Annotations[annotationWorkflow], Node: lease.Annotations[annotationNode], NodeUID: lease.Annotations[annotationNodeUID],
 		Group: lease.Annotations[annotationGroup], Suspends: lease.Annotations[annotationSuspends], Until: expiry(lease),
 	}
-	if id := strings.TrimPrefix(lease.Name, prefix); strings.HasPrefix(id, "i-") {
-		r.InstanceID = id
+	r.InstanceID = strings.TrimPrefix(lease.Name, prefix)
+	if r.OnGroup = strings.HasPrefix(lease.Name, prefix+"asg-"); r.OnGroup {
+		r.InstanceID = r.Holder
 	}
 	return r
 }

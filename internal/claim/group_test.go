@@ -64,8 +64,8 @@ func TestASuspensionIsRememberedThroughRenewalsAndTakeovers(t *testing.T) {
 		}
 		until := time.Now().Add(duration)
 		want := []claim.Record{
-			{Holder: id, Workflow: "argo/wf-2", Group: "workers", Until: until},
 			{InstanceID: id, Holder: "wf-2", Workflow: "argo/wf-2", Node: "node-1", NodeUID: "uid-1", Group: "workers", Suspends: "AZRebalance", Until: until},
+			{InstanceID: id, OnGroup: true, Holder: id, Workflow: "argo/wf-2", Group: "workers", Until: until},
 		}
 		if diff := cmp.Diff(want, records); diff != "" {
 			t.Errorf("records (-want +got):\n%s", diff)

@@ -12,6 +12,7 @@ import (
 	awseks "github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
@@ -24,6 +25,7 @@ type Clients struct {
 	Groups    GroupAPI
 	Instances asg.InstanceAPI
 	Kube      kubernetes.Interface
+	Workflows metadata.Interface // of the cluster that Argo runs in
 	Region    string
 }
 
@@ -55,7 +57,15 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
-	return &Clients{Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: newInstances(ec2.NewFromConfig(cfg)), Kube: kube, Region: cfg.Region}, nil
+	home, err := eks.FromKubeconfig(o.Kubeconfig, o.Context)
+	if err != nil {
+		home = kubeConfig // no other is known
+	}
+	workflows, err := metadata.NewForConfig(home)
+	if err != nil {
+		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
+	}
+	return &Clients{Workflows: workflows, Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: newInstances(ec2.NewFromConfig(cfg)), Kube: kube, Region: cfg.Region}, nil
 }
 
 // awsConfig asks the machine that this runs on for its region only if nothing else names one: off EC2 that takes seconds

@@ -66,7 +66,7 @@ func drainPods(ctx context.Context, r *session) error {
 		if n, err = r.closed(ctx, n); err != nil {
 			return err
 		}
-		if n, err = r.nodes.Apply(ctx, n, node.WaitStarted(time.Now())); err != nil {
+		if n, err = r.nodes.Apply(ctx, n, node.WaitStarted(time.Now(), r.waitsFor())); err != nil {
 			return err
 		}
 		deadline, err := r.deadline(n)

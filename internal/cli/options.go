@@ -19,6 +19,8 @@ import (
 // Options are the inputs of a step, checked.
 type Options struct {
 	InstanceID, Node   string
+	LabelSelector      string
+	Namespaces         string
 	Selection          drain.Selection
 	Cluster, Region    string
 	Kubeconfig         string
@@ -87,7 +89,7 @@ func env(name string) []string {
 }
 
 // parse reads and checks the options before any client exists.
-func parse(c *cli.Context) (Options, error) {
+func parse(c *cli.Context, s step) (Options, error) {
 	o := Options{
 		InstanceID: set(c, "instance-id"), Node: set(c, "node"),
 		Cluster: set(c, "cluster"), Region: set(c, "region"), Kubeconfig: c.String("kubeconfig"), Context: c.String("context"),
@@ -106,10 +108,11 @@ func parse(c *cli.Context) (Options, error) {
 		o.Workflow = o.WorkflowUID
 	}
 	var err error
-	if o.Selection, err = drain.ParseSelection(c.String("label-selector"), c.String("namespace")); err != nil {
+	o.LabelSelector, o.Namespaces = c.String("label-selector"), c.String("namespace")
+	if o.Selection, err = drain.ParseSelection(o.LabelSelector, o.Namespaces); err != nil {
 		return o, usageError{err}
 	}
-	if err := o.validate(c); err != nil {
+	if err := o.validate(c, s); err != nil {
 		return o, usageError{err}
 	}
 	if o.InstanceID != "" {
@@ -123,11 +126,13 @@ var (
 	clusterForm = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$`) // https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
 )
 
-func (o Options) validate(c *cli.Context) error {
+func (o Options) validate(c *cli.Context, s step) error {
 	switch {
 	case c.NArg() > 0:
 		return hint.Errorf("all inputs are flags: step "+c.Command.Name+" --help", "argument %q is not expected", c.Args().First())
-	case (o.InstanceID == "") == (o.Node == ""):
+	case s.anyNode && o.InstanceID+o.Node != "":
+		return hint.Errorf("to settle one node: step settle", "step %s works on all nodes: it takes neither --instance-id nor --node", s.name)
+	case !s.anyNode && (o.InstanceID == "") == (o.Node == ""):
 		return hint.Errorf("for example --instance-id i-0123456789abcdef0, or --node ip-10-0-1-2.eu-central-1.compute.internal", "give exactly one of --instance-id and --node")
 	case o.EvictOnTimeout && !o.Evict:
 		return hint.Errorf("choose on-timeout=fail, or let it evict", "--on-timeout evict and --evict=false contradict each other")

@@ -127,7 +127,7 @@ func (r *session) detach(ctx context.Context, t asg.Target, n *corev1.Node, repl
 		}
 	}
 	if !t.Instance.Retiring() {
-		mark := asg.Retirement{At: time.Now(), Workflow: r.Workflow, Group: before.Name, Node: r.result.NodeName, Replacement: replacement}
+		mark := asg.Retirement{At: time.Now(), Workflow: r.Workflow, Group: before.Name, Node: r.result.NodeName, Replacement: replacement, Action: r.Action}
 		if err := r.asg.MarkRetiring(ctx, id, mark); err != nil {
 			return err
 		}

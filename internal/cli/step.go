@@ -27,17 +27,20 @@ type step struct {
 	name, usage string
 	outputs     []string
 	run         func(context.Context, *session) error
+	anyNode     bool // works on no one node
 }
 
 func steps() []step {
 	return []step{
-		{"standby", "put the instance on standby and wait for its replacement", []string{"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node"}, standby},
-		{"taint", "cordon the node and taint it", nil, taint},
-		{"drain", "wait for the pods that matter to finish by themselves", []string{"pods-waiting"}, drainPods},
-		{"evict", "evict what is left, respecting PodDisruptionBudgets", []string{"pods-waiting"}, evict},
-		{"retire", "detach the instance, stop or terminate it, delete the Node", nil, retire},
-		{"settle", "exit handler: put right what a failure left behind", nil, settle},
-		{"restore", "bring a node back that stands by, on request", nil, restore},
+		{name: "standby", usage: "put the instance on standby and wait for its replacement", run: standby,
+			outputs: []string{"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node"}},
+		{name: "taint", usage: "cordon the node and taint it", run: taint},
+		{name: "drain", usage: "wait for the pods that matter to finish by themselves", run: drainPods, outputs: []string{"pods-waiting"}},
+		{name: "evict", usage: "evict what is left, respecting PodDisruptionBudgets", run: evict, outputs: []string{"pods-waiting"}},
+		{name: "retire", usage: "detach the instance, stop or terminate it, delete the Node", run: retire},
+		{name: "settle", usage: "exit handler: put right what a failure left behind", run: settle},
+		{name: "restore", usage: "bring a node back that stands by, on request", run: restore},
+		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true},
 	}
 }
 
@@ -55,6 +58,7 @@ type Result struct {
 	ReplacementNode     string   `json:"replacementNode,omitempty"`
 	PodsWaiting         *int     `json:"podsWaiting,omitempty"`
 	Pods                []string `json:"pods,omitempty"`
+	Left                []Left   `json:"left,omitempty"`    // found by a sweep
 	Changes             []string `json:"changes,omitempty"` // made, or with --dry-run: that would be made
 	Warnings            []string `json:"warnings,omitempty"`
 	Hint                string   `json:"hint,omitempty"`
@@ -67,6 +71,7 @@ type session struct {
 	nodes  *node.Client
 	pods   *drain.Client
 	claims claim.Claims
+	argo   argo.Workflows
 	held   *claim.Claim // once it is claimed
 	even   bool         // AZRebalance has been seen to
 	denied time.Time    // when a row of refused credentials began
@@ -82,7 +87,7 @@ func (s step) command(streams Streams) *cli.Command {
 	return &cli.Command{
 		Name: s.name, Usage: s.usage, Flags: flags(), HideHelpCommand: true, OnUsageError: badUsage,
 		Action: func(c *cli.Context) error {
-			o, err := parse(c)
+			o, err := parse(c, s)
 			run := &session{Options: o, log: logger(streams.Err, o), result: Result{Step: s.name, DryRun: o.DryRun}}
 			if err == nil {
 				err = s.execute(c.Context, run, streams)
@@ -133,6 +138,7 @@ func (r *session) conclude(s step, err error, streams Streams) error {
 
 func (r *session) use(c *Clients) {
 	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Alone: r.alone, Wait: r.wait, Log: r.log}
+	r.argo = argo.Workflows{Metadata: c.Workflows}
 	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
 	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
 	r.claims = claim.Claims{

@@ -23,6 +23,8 @@ const (
 	AnnotationReplacement = "eks-recycle.io/replacement"
 	// AnnotationWaitStartedAt is when the wait for pods began, RFC 3339. It spans attempts and workflows.
 	AnnotationWaitStartedAt = "eks-recycle.io/wait-started-at"
+	// AnnotationWaitsFor says which pods matter, as JSON, for whoever has to finish what the workflow began.
+	AnnotationWaitsFor = "eks-recycle.io/waits-for"
 	// AnnotationBefore keeps what the marks replaced, so that it can be put back.
 	AnnotationBefore = "eks-recycle.io/before"
 	// AnnotationRetiringSince is when the retire step began to take the instance out of its group, RFC 3339. The instance's
@@ -76,7 +78,7 @@ func Leaving(workflow string, baseline []string, now time.Time) Mark {
 // its replacement and its clocks mean nothing any more. What was there before the first mark stays remembered.
 func Anew(n *corev1.Node) {
 	ensure(n)
-	for _, key := range []string{AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationReturning} {
+	for _, key := range []string{AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationReturning, AnnotationWaitsFor} {
 		delete(n.Annotations, key)
 	}
 }
@@ -132,10 +134,11 @@ func IsLeaving(n *corev1.Node) bool {
 	return hasTaint(n, corev1.TaintEffectPreferNoSchedule) || hasTaint(n, corev1.TaintEffectNoSchedule)
 }
 
-// WaitStarted writes down when the wait for pods began, unless an earlier attempt did.
-func WaitStarted(now time.Time) Mark {
+// WaitStarted writes down when the wait for pods began, unless an earlier attempt did, and for which pods it is.
+func WaitStarted(now time.Time, waitsFor string) Mark {
 	return func(n *corev1.Node) {
 		ensure(n)
+		n.Annotations[AnnotationWaitsFor] = waitsFor
 		setOnce(n.Annotations, AnnotationWaitStartedAt, now.UTC().Format(time.RFC3339))
 	}
 }
@@ -191,7 +194,7 @@ func Restored(n *corev1.Node) {
 		putBack(n.Labels, excludeFromBalancers, was.ExcludeFromBalancers)
 	}
 	removeTaint(n)
-	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationReturning} {
+	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationReturning, AnnotationWaitsFor} {
 		delete(n.Annotations, key)
 	}
 	delete(n.Labels, LabelLeaving)

@@ -49,7 +49,7 @@ func marks() map[string]node.Mark {
 		"patient":          node.Patient,
 		"replaced":         node.Replaced("i-2"),
 		"closed":           node.Closed("argo/wf"),
-		"wait started":     node.WaitStarted(now),
+		"wait started":     node.WaitStarted(now, "{}"),
 		"out of balancers": node.OutOfBalancers,
 		"replaces":         node.Replaces("i-3"),
 		"released":         node.Released("i-3"),
@@ -189,12 +189,12 @@ func TestLaterAttemptsKeepWhatTheFirstWroteDown(t *testing.T) {
 	first := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	n := newNode("n", id)
 	node.Leaving("argo/first", []string{"i-1", id}, first)(n)
-	node.WaitStarted(first)(n)
+	node.WaitStarted(first, "{}")(n)
 	node.Leaving("argo/second", []string{"i-9"}, first.Add(time.Hour))(n)
-	node.WaitStarted(first.Add(time.Hour))(n)
+	node.WaitStarted(first.Add(time.Hour), `{"labelSelector":"app=batch"}`)(n)
 	want := map[string]string{
 		node.AnnotationWorkflow: "argo/second", node.AnnotationMembers: "i-1," + id, node.AnnotationBefore: "{}", scaleDown: "true",
-		node.AnnotationStartedAt: "2026-11-23T12:00:00Z", node.AnnotationWaitStartedAt: "2026-11-23T12:00:00Z",
+		node.AnnotationStartedAt: "2026-11-23T12:00:00Z", node.AnnotationWaitStartedAt: "2026-11-23T12:00:00Z", node.AnnotationWaitsFor: `{"labelSelector":"app=batch"}`,
 	}
 	if diff := cmp.Diff(want, n.Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
@@ -235,7 +235,7 @@ func TestAReplacementThatLeavesItselfKeepsItsProtection(t *testing.T) {
 func TestAnewForgetsTheRecycleButNotWhatWasBefore(t *testing.T) {
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	n := newNode("n", id, func(n *corev1.Node) { n.Annotations = map[string]string{scaleDown: "false"} })
-	for _, mark := range []node.Mark{node.Leaving("argo/wf", []string{id}, at), node.Replaced("i-2"), node.Closed("argo/wf"), node.WaitStarted(at), node.Retiring(at), node.Retiring(at.Add(time.Hour))} {
+	for _, mark := range []node.Mark{node.Leaving("argo/wf", []string{id}, at), node.Replaced("i-2"), node.Closed("argo/wf"), node.WaitStarted(at, "{}"), node.Retiring(at), node.Retiring(at.Add(time.Hour))} {
 		mark(n)
 	}
 	if !node.IsRetiring(n) || n.Annotations[node.AnnotationRetiringSince] != "2026-11-23T12:00:00Z" {

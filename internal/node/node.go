@@ -120,6 +120,18 @@ func (c *Client) findByName(ctx context.Context, id string, names []string) (*co
 	return nil, nil //nolint:nilnil // no Node is an answer, not an error
 }
 
+// Marked lists the Nodes that a recycle has marked as leaving, and those that it has marked as a replacement.
+func (c *Client) Marked(ctx context.Context) (leaving, replacements []corev1.Node, err error) {
+	for label, nodes := range map[string]*[]corev1.Node{LabelLeaving: &leaving, LabelReplaces: &replacements} {
+		list, err := c.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: label})
+		if err != nil {
+			return nil, nil, fmt.Errorf("listing the nodes with label %s: %w", label, err)
+		}
+		*nodes = list.Items
+	}
+	return leaving, replacements, nil
+}
+
 // ReplacementsOf lists the Nodes that carry the mark of having taken an instance's place.
 func (c *Client) ReplacementsOf(ctx context.Context, id string) ([]corev1.Node, error) {
 	nodes, err := c.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: labels.Set{LabelReplaces: id}.String()})

@@ -1,0 +1,52 @@
+package argo
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
+
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+)
+
+// Workflows looks whether workflows still run. It reads their metadata only: the status of one can have a megabyte.
+type Workflows struct {
+	Metadata metadata.Interface
+}
+
+// completed is the label that the workflow-controller puts on a Workflow that has ended
+// (https://argo-workflows.readthedocs.io/en/latest/workflow-concepts/).
+const completed = "workflows.argoproj.io/completed"
+
+// IsWorkflow reports whether a name is one of a workflow, namespace/name, rather than of a person.
+func IsWorkflow(name string) bool {
+	namespace, name, found := strings.Cut(name, "/")
+	return found && namespace != "" && name != ""
+}
+
+// Ended reports whether a workflow, namespace/name, has ended or is gone. A later one of the same name has another uid; an
+// empty uid takes any.
+func (w Workflows) Ended(ctx context.Context, name, uid string) (bool, error) {
+	namespace, short, _ := strings.Cut(name, "/")
+	workflows := w.Metadata.Resource(schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}).Namespace(namespace)
+	workflow, err := workflows.Get(ctx, short, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err) && !named(err):
+		return false, hint.Errorf("sweep from the cluster that Argo Workflows runs in", "asking for workflow %q: there is no Argo Workflows in this cluster", name)
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("asking for workflow %q: %w", name, err)
+	}
+	return workflow.Labels[completed] == "true" || (uid != "" && string(workflow.UID) != uid), nil
+}
+
+// named tells the answer "no object of that name" from "no such resource", which names nothing.
+func named(err error) bool {
+	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // the client returns it as it is
+	return ok && status.Status().Details != nil && status.Status().Details.Name != ""
+}
