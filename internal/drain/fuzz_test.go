@@ -3,6 +3,7 @@ package drain
 import (
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,7 +28,7 @@ func FuzzTheQueryHidesNoPodThatMatters(f *testing.F) {
 	f.Add("app", "", "node-1", "default", "app.kubernetes.io/name", "eks-recycle", "Never", "Running")
 	f.Fuzz(func(t *testing.T, selector, namespaces, node, namespace, key, value, restart, phase string) {
 		s, err := ParseSelection(selector, namespaces)
-		if err != nil {
+		if err != nil || !utf8.ValidString(node) { // names come as JSON or protobuf, and those are UTF-8
 			return
 		}
 		p := &corev1.Pod{
