@@ -40,7 +40,7 @@ func steps() []step {
 		{name: "retire", usage: "detach the instance, stop or terminate it, delete the Node", run: retire},
 		{name: "settle", usage: "exit handler: put right what a failure left behind", run: settle},
 		{name: "restore", usage: "bring a node back that stands by, on request", run: restore},
-		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true},
+		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true, outputs: []string{"left"}},
 	}
 }
 
@@ -169,13 +169,21 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	}
 	all := map[string]string{
 		"instance-id": r.result.InstanceID, "node-name": r.result.NodeName, "asg-name": r.result.ASGName, "region": r.result.Region,
-		"replacement-instance-id": r.result.ReplacementInstance, "replacement-node": r.result.ReplacementNode, "pods-waiting": count(r.result.PodsWaiting),
+		"replacement-instance-id": r.result.ReplacementInstance, "replacement-node": r.result.ReplacementNode, "pods-waiting": count(r.result.PodsWaiting), "left": list(r.result.Left),
 	}
 	values := map[string]string{"message": r.result.Message}
 	for _, name := range s.outputs {
 		values[name] = all[name]
 	}
 	return argo.WriteOutputs(r.OutputDir, values)
+}
+
+func list(left []Left) string {
+	if left == nil {
+		left = []Left{}
+	}
+	text, _ := json.Marshal(left) // strings always marshal
+	return string(text)
 }
 
 func count(n *int) string {

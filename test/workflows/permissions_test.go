@@ -23,6 +23,7 @@ func TestRBACIsExact(t *testing.T) {
 		},
 		"role.yaml": {
 			"leases.coordination.k8s.io":      {"get", "list", "create", "update", "delete"},
+			"workflows.argoproj.io":           {"get"},
 			"workflowtaskresults.argoproj.io": {"create", "patch"},
 		},
 	}

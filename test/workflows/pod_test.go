@@ -10,30 +10,31 @@ import (
 
 // The fields are those of the Pod Security Standard "restricted".
 func TestPodsRunRestricted(t *testing.T) {
-	wt := recycleNode(t)
 	wantPod := &corev1.PodSecurityContext{
 		RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](65532), RunAsGroup: ptr.To[int64](65532), FSGroup: ptr.To[int64](65532),
 		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-	}
-	if diff := cmp.Diff(wantPod, wt.Spec.SecurityContext); diff != "" {
-		t.Errorf("pod security context (-want +got):\n%s", diff)
 	}
 	wantContainer := &corev1.SecurityContext{
 		AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true),
 		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
-	for _, step := range steps(t, wt) {
-		if diff := cmp.Diff(wantContainer, step.Container.SecurityContext); diff != "" {
-			t.Errorf("%s: security context (-want +got):\n%s", step.Name, diff)
+	for _, wt := range templates(t) {
+		if diff := cmp.Diff(wantPod, wt.Spec.SecurityContext); diff != "" {
+			t.Errorf("pod security context (-want +got):\n%s", diff)
 		}
-		if step.SecurityContext != nil || step.HostAliases != nil || len(step.Volumes) > 0 || step.PodSpecPatch != "" {
-			t.Errorf("%s changes the pod's own settings", step.Name)
-		}
-		if limit := step.Container.Resources.Limits.Memory().String(); limit != "128Mi" {
-			t.Errorf("%s: memory limit %s", step.Name, limit)
-		}
-		if len(step.Container.Resources.Requests) != 2 {
-			t.Errorf("%s requests %v", step.Name, step.Container.Resources.Requests)
+		for _, step := range steps(t, &wt) {
+			if diff := cmp.Diff(wantContainer, step.Container.SecurityContext); diff != "" {
+				t.Errorf("%s: security context (-want +got):\n%s", step.Name, diff)
+			}
+			if step.SecurityContext != nil || step.HostAliases != nil || len(step.Volumes) > 0 || step.PodSpecPatch != "" {
+				t.Errorf("%s changes the pod's own settings", step.Name)
+			}
+			if limit := step.Container.Resources.Limits.Memory().String(); limit != "128Mi" {
+				t.Errorf("%s: memory limit %s", step.Name, limit)
+			}
+			if len(step.Container.Resources.Requests) != 2 {
+				t.Errorf("%s requests %v", step.Name, step.Container.Resources.Requests)
+			}
 		}
 	}
 }

@@ -47,9 +47,11 @@ func TestImagesReachesTheTemplate(t *testing.T) {
 	}
 	for folder, want := range tests {
 		t.Run(folder, func(t *testing.T) {
-			for _, step := range steps(t, parse(t, render(t, folder))) {
-				if step.Container.Image != want {
-					t.Errorf("%s: image %q, want %q", step.Name, step.Container.Image, want)
+			for _, wt := range parse(t, render(t, folder)) {
+				for _, step := range steps(t, &wt) {
+					if step.Container.Image != want {
+						t.Errorf("%s, %s: image %q, want %q", wt.Name, step.Name, step.Container.Image, want)
+					}
 				}
 			}
 			if diff := cmp.Diff(read(t, "base", "kustomizeconfig.yaml"), read(t, folder, "kustomizeconfig.yaml")); diff != "" {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
+	"github.com/argoproj/argo-workflows/v3/workflow/common"
 	"github.com/argoproj/argo-workflows/v3/workflow/validate"
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,18 +19,27 @@ import (
 func TestArgoAcceptsTheTemplate(t *testing.T) {
 	for _, folder := range kustomizations() {
 		t.Run(folder, func(t *testing.T) {
-			wt := parse(t, render(t, folder))
-			getter := oneTemplate{wt}
-			if err := validate.ValidateWorkflowTemplate(getter, nil, wt, nil, validate.ValidateOpts{Lint: true}); err != nil {
-				t.Errorf("linting: %v", err)
+			arguments := map[string][][]string{
+				"recycle-node": {
+					{"instance-id=i-0123456789abcdef0"},
+					{"node=ip-10-0-1-2.ec2.internal", "action=terminate", "on-timeout=evict", "dry-run=true"},
+				},
+				"recycle-sweep": {{}, {"dry-run=true"}},
 			}
-			for name, wf := range map[string]*v1alpha1.Workflow{
-				"by instance": submission(wt, "instance-id=i-0123456789abcdef0"),
-				"by node":     submission(wt, "node=ip-10-0-1-2.ec2.internal", "action=terminate", "on-timeout=evict", "dry-run=true"),
-			} {
-				if err := validate.ValidateWorkflow(getter, nil, wf, nil, validate.ValidateOpts{Submit: true}); err != nil {
-					t.Errorf("submitting %s: %v", name, err)
+			for _, wt := range parse(t, render(t, folder)) {
+				getter := oneTemplate{&wt}
+				if err := validate.ValidateWorkflowTemplate(getter, nil, &wt, nil, validate.ValidateOpts{Lint: true}); err != nil {
+					t.Errorf("linting %s: %v", wt.Name, err)
 				}
+				for _, given := range arguments[wt.Name] {
+					if err := validate.ValidateWorkflow(getter, nil, submission(&wt, given...), nil, validate.ValidateOpts{Submit: true}); err != nil {
+						t.Errorf("submitting %s with %v: %v", wt.Name, given, err)
+					}
+				}
+				delete(arguments, wt.Name)
+			}
+			if len(arguments) > 0 {
+				t.Errorf("not found: %v", arguments)
 			}
 		})
 	}
@@ -80,18 +90,19 @@ func TestParameters(t *testing.T) {
 
 // Argo's linter does not look into templateDefaults, where a misspelt parameter would reach the step as it stands.
 func TestEveryParameterIsUsedAndDeclared(t *testing.T) {
-	manifest := read(t, "base", "recycle-node.yaml")
-	var declared, used []string
-	for _, p := range recycleNode(t).Spec.Arguments.Parameters {
-		declared = append(declared, p.Name)
-	}
-	for _, m := range regexp.MustCompile(`workflow\.parameters\.([a-z-]+)`).FindAllSubmatch(manifest, -1) {
-		used = append(used, string(m[1]))
-	}
-	slices.Sort(declared)
-	slices.Sort(used)
-	if diff := cmp.Diff(declared, slices.Compact(used)); diff != "" {
-		t.Errorf("parameters (-declared +used):\n%s", diff)
+	for _, wt := range templates(t) {
+		var declared, used []string
+		for _, p := range wt.Spec.Arguments.Parameters {
+			declared = append(declared, p.Name)
+		}
+		for _, m := range regexp.MustCompile(`workflow\.parameters\.([a-z-]+)`).FindAllSubmatch(read(t, "base", wt.Name+".yaml"), -1) {
+			used = append(used, string(m[1]))
+		}
+		slices.Sort(declared)
+		slices.Sort(used)
+		if diff := cmp.Diff(declared, slices.Compact(used)); diff != "" {
+			t.Errorf("%s: parameters (-declared +used):\n%s", wt.Name, diff)
+		}
 	}
 }
 
@@ -180,6 +191,20 @@ func TestOutputs(t *testing.T) {
 }
 
 // Argo Workflows 4 tightens what 3.7 lets pass.
+func TestArgoAcceptsTheCronWorkflow(t *testing.T) {
+	found, err := common.SplitCronWorkflowYAMLFile(read(t, "base", "recycle-sweep-cron.yaml"), true)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%d CronWorkflows, error %v", len(found), err)
+	}
+	sweep := &parse(t, read(t, "base", "recycle-sweep.yaml"))[0]
+	if err := validate.ValidateCronWorkflow(t.Context(), oneTemplate{sweep}, nil, &found[0], nil); err != nil {
+		t.Error(err)
+	}
+	if s := found[0].Spec; s.ConcurrencyPolicy != "Forbid" || s.Timezone == "" || s.StartingDeadlineSeconds == nil {
+		t.Errorf("spec %+v", s)
+	}
+}
+
 func TestTemplateIsValidForArgo4(t *testing.T) {
 	wt := recycleNode(t)
 	name := regexp.MustCompile(`^[a-zA-Z0-9][-a-zA-Z0-9]{0,127}$`)

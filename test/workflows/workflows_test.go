@@ -50,28 +50,35 @@ func renderFrom(t *testing.T, disk filesys.FileSystem, folder string) []byte {
 	return out
 }
 
-// parse reads the only WorkflowTemplate among the manifests, and refuses fields that Argo does not know.
-func parse(t *testing.T, manifests []byte) *v1alpha1.WorkflowTemplate {
+// parse reads the WorkflowTemplates among the manifests, and refuses fields that Argo does not know.
+func parse(t *testing.T, manifests []byte) []v1alpha1.WorkflowTemplate {
 	t.Helper()
-	var only []byte
+	var all []v1alpha1.WorkflowTemplate
 	for doc := range bytes.SplitSeq(manifests, []byte("\n---\n")) {
-		if bytes.Contains(doc, []byte("kind: WorkflowTemplate\n")) {
-			only = doc
+		if !bytes.Contains(doc, []byte("kind: WorkflowTemplate\n")) {
+			continue
 		}
+		found, err := common.SplitWorkflowTemplateYAMLFile(doc, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, found...)
 	}
-	found, err := common.SplitWorkflowTemplateYAMLFile(only, true)
-	if err != nil {
-		t.Fatal(err)
+	if len(all) == 0 {
+		t.Fatal("found no WorkflowTemplate")
 	}
-	if len(found) != 1 {
-		t.Fatalf("found %d WorkflowTemplates, want 1", len(found))
-	}
-	return &found[0]
+	return all
 }
 
 func recycleNode(t *testing.T) *v1alpha1.WorkflowTemplate {
 	t.Helper()
-	return parse(t, read(t, "base", "recycle-node.yaml"))
+	return &parse(t, read(t, "base", "recycle-node.yaml"))[0]
+}
+
+// templates are all that the base ships.
+func templates(t *testing.T) []v1alpha1.WorkflowTemplate {
+	t.Helper()
+	return parse(t, render(t, "base"))
 }
 
 // steps are the templates that run a container, each merged with the defaults the way the controller does it.
