@@ -2,6 +2,7 @@ package argo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -47,6 +48,6 @@ func (w Workflows) Ended(ctx context.Context, name, uid string) (bool, error) {
 
 // named tells the answer "no object of that name" from "no such resource", which names nothing.
 func named(err error) bool {
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // the client returns it as it is
-	return ok && status.Status().Details != nil && status.Status().Details.Name != ""
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Name != ""
 }
