@@ -200,18 +200,22 @@ func (s *Sim) attachInstances(r *request) (any, error) {
 			return nil, validation("The instance %s is not in any of the Availability Zones of AutoScalingGroup %s.", id, g.name)
 		}
 	}
-	if g.desired+len(ids) > g.max {
+	units := 0
+	for _, id := range ids {
+		units += (&member{weight: g.weightOf(s.instances[id].kind)}).units()
+	}
+	if g.desired+units > g.max {
 		return nil, sizes(g, "attach", len(ids))
 	}
 	for _, id := range ids {
 		inst := s.instances[id]
-		m := &member{inst: inst, group: g, healthy: true, template: g.template.resolved(s.cfg.LaunchTemplateLatest)}
+		m := &member{inst: inst, group: g, healthy: true, weight: g.weightOf(inst.kind), template: g.template.resolved(s.cfg.LaunchTemplateLatest)}
 		inst.member = m
 		inst.tags["aws:autoscaling:groupName"] = g.name
 		g.members = append(g.members, m)
 		s.enterService(m, "Attaching an existing EC2 instance", fmt.Sprintf("At %s an instance was attached in response to a user request, increasing the capacity from %d to %d.",
-			stamp(time.Now()), g.desired, g.desired+1))
-		s.setDesired(g, g.desired+1)
+			stamp(time.Now()), g.desired, g.desired+m.units()))
+		s.setDesired(g, g.desired+m.units())
 	}
 	return empty{}, nil
 }

@@ -38,7 +38,7 @@ func (s *Sim) cancelRefresh(r *request) (any, error) {
 	if active == nil {
 		return nil, fail("ActiveInstanceRefreshNotFound", "No in progress or pending Instance Refresh found for Auto Scaling group %s", g.name)
 	}
-	active.status = "Cancelling"
+	s.setRefresh(g, active, "Cancelling")
 	s.reconcileSoon(g)
 	return refreshID{active.id}, nil
 }

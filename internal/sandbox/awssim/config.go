@@ -53,6 +53,8 @@ type Config struct {
 	Reconcile         time.Duration `json:"reconcile"`         // a change to the group's reaction
 	HealthCheck       time.Duration `json:"healthCheck"`       // a dead InService instance to Unhealthy
 	LaunchRetry       time.Duration `json:"launchRetry"`       // first pause after a failed launch, doubled up to 16 times
+	AZRebalanceAfter  time.Duration `json:"azRebalanceAfter"`  // zones out of balance to AZRebalance
+	RefreshPatience   time.Duration `json:"refreshPatience"`   // how long an instance refresh waits for Standby instances; 0: an hour
 
 	// StaleReads is how far answers of Describe* may lag behind, each call by
 	// another while; 0: consistent at once. Changes always act on what is true.
@@ -63,6 +65,10 @@ type Config struct {
 	// Scripted faults come first, and every random one passes.
 	FaultRate  float64  `json:"faultRate"`
 	FaultKinds []string `json:"faultKinds"`
+
+	// AZRebalance has groups rebalance by themselves; otherwise only
+	// [Sim.Rebalance] does.
+	AZRebalance bool `json:"azRebalance"`
 
 	NodeNaming        string `json:"nodeNaming"`
 	DetachFromStandby string `json:"detachFromStandby"`
@@ -107,7 +113,7 @@ func DefaultConfig() Config {
 		EnteringStandby: 30 * time.Second, ExitingStandby: 10 * time.Second, Detaching: 30 * time.Second,
 		Stopping: 30 * time.Second, Starting: 15 * time.Second, Terminating: 40 * time.Second,
 		TerminatedVisible: time.Hour, Reconcile: 2 * time.Second, HealthCheck: 15 * time.Second,
-		LaunchRetry: 30 * time.Second,
+		LaunchRetry: 30 * time.Second, AZRebalanceAfter: 30 * time.Second, RefreshPatience: time.Hour,
 	}
 }
 
@@ -133,6 +139,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.TerminatedVisible == 0 {
 		c.TerminatedVisible = time.Hour
+	}
+	if c.RefreshPatience == 0 {
+		c.RefreshPatience = time.Hour
 	}
 	if c.TokenGroups == nil {
 		c.TokenGroups = []string{"eks-recycle:step"}

@@ -48,6 +48,7 @@ type group struct {
 	cause          string // why capacity is about to change, for the next activities
 	rebalanced     int    // units that AZRebalance launched above desired, until scale-in has taken as many
 	reconciling    bool   // one is on the agenda
+	rebalancing    bool   // likewise
 	launchAfter    time.Time
 	failedLaunches int
 }
@@ -131,6 +132,24 @@ func (m *member) units() int {
 		return 1
 	}
 	return n
+}
+
+// nextUnits is what the next instance to be launched will count.
+func (g *group) nextUnits() int {
+	_, weight := g.instanceType("")
+	return (&member{weight: weight}).units()
+}
+
+// weightOf is what an instance of a type counts in a mixed instances group.
+func (g *group) weightOf(kind string) string {
+	if g.mixed != nil {
+		for _, o := range g.mixed.overrides {
+			if o.kind == kind {
+				return o.weight
+			}
+		}
+	}
+	return ""
 }
 
 func (m *member) pending() bool {

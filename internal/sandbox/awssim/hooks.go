@@ -84,9 +84,15 @@ func (s *Sim) completeHook(m *member, name, result string) {
 }
 
 func (s *Sim) proceed(m *member, transition string) {
-	if transition == hookLaunching {
-		s.arrive(m)
-	} else {
+	if transition == hookTerminating {
 		s.shutDown(m)
+		return
 	}
+	if m.inst.state != ec2Running && m.inst.state != ec2Pending {
+		reason := "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: " + m.inst.reasonMessage
+		m.activity.finish(activityCancelled, reason)
+		s.terminateMember(m, CauseUnhealthy, "At "+stamp(time.Now())+" an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped.")
+		return
+	}
+	s.arrive(m)
 }

@@ -132,13 +132,18 @@ func TestObserverIsTold(t *testing.T) {
 func TestObserverSeesNoHalfDoneCall(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		ids := w.group(1, 4, 3)
-		seen := 0
+		seen, last := 0, 0
 		w.sim.Observe(func(c awssim.Change) {
 			g, ok := c.Group(name)
 			if !ok || g.Capacity < g.Desired {
 				t.Errorf("%+v: capacity %d of %d", c.Event, g.Capacity, g.Desired)
 			}
 			seen++
+			if c.Event != nil && c.Event.Seq <= last {
+				t.Errorf("event %d is told after event %d", c.Event.Seq, last)
+			} else if c.Event != nil {
+				last = c.Event.Seq
+			}
 		})
 		w.ok(w.standby(true, ids[0], ids[1]))
 		w.pass(time.Minute)

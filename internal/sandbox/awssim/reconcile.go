@@ -31,6 +31,7 @@ func (s *Sim) reconcile(g *group) {
 	s.refreshStep(g)
 	s.scaleOut(g)
 	s.scaleIn(g)
+	s.rebalanceLater(g)
 }
 
 // checkHealth notices members in service whose instance does not run. Standby
@@ -222,35 +223,6 @@ func (s *Sim) shutDown(m *member) {
 		m.activity.finish(activitySuccessful, "")
 		s.leave(m)
 	})
-}
-
-// Rebalance does what AZRebalance would: it launches into the emptiest zone,
-// above desired capacity, and lets scale-in take one from the fullest. It says
-// whether there was anything to do.
-func (s *Sim) Rebalance(name string) (bool, error) {
-	s.mu.Lock()
-	defer s.release()
-	s.catchUp()
-	g := s.group(name)
-	if g == nil {
-		return false, fmt.Errorf("rebalancing group %q: it does not exist", name)
-	}
-	if g.isSuspended("AZRebalance") || g.isSuspended("Launch") {
-		return false, nil
-	}
-	byZone := g.perZone((*member).counts)
-	least := g.emptiestZone()
-	most := slices.MaxFunc(g.zones, func(a, b string) int { return byZone[a] - byZone[b] })
-	// AWS may pass MaxSize by a tenth or one while it rebalances.
-	if byZone[most]-byZone[least] < 2 || g.capacity()+1 > g.max+max(1, g.max/10) {
-		return false, nil
-	}
-	cause := fmt.Sprintf("At %s instances were launched to balance instances in zones %s with other zones resulting in more than desired number of instances in the group.", stamp(time.Now()), least)
-	m := s.launch(g, CauseAZRebalance, least, cause)
-	if m != nil {
-		m.surplus = true
-	}
-	return m != nil, nil
 }
 
 func userChange(g *group) string {

@@ -18,9 +18,6 @@ type refresh struct {
 	waiting            time.Time // since when Standby instances hold it up
 }
 
-// standbyPatience is how long a refresh waits for Standby instances.
-const standbyPatience = time.Hour
-
 func (r *refresh) active() bool { return r.end.IsZero() }
 
 func (g *group) activeRefresh() *refresh {
@@ -31,19 +28,30 @@ func (g *group) activeRefresh() *refresh {
 	return g.refreshes[i]
 }
 
-func (r *refresh) finish(status, reason string) {
-	r.status, r.reason, r.end = status, reason, time.Now()
+// setRefresh changes the status of a refresh.
+func (s *Sim) setRefresh(g *group, r *refresh, status string) {
+	if r.status != status {
+		s.record(s.origin(CauseRefresh), Event{Kind: KindRefresh, Group: g.name, From: r.status, To: status})
+		r.status = status
+	}
+}
+
+func (s *Sim) finishRefresh(g *group, r *refresh, status, reason string) {
+	s.setRefresh(g, r, status)
+	r.reason, r.end = reason, time.Now()
 }
 
 func (s *Sim) startRefresh(g *group, standby string, minHealthy int) *refresh {
-	r := &refresh{id: uuid(s.rng), status: "Pending", start: time.Now(), standby: standby, minHealthy: minHealthy}
+	r := &refresh{id: uuid(s.rng), start: time.Now(), standby: standby, minHealthy: minHealthy}
 	for _, m := range g.members {
-		if m.state == stateInService || m.state == stateStandby && standby != "Ignore" {
+		away := m.state == stateStandby || m.state == stateEnteringStandby
+		if m.state == stateInService || away && standby != "Ignore" {
 			r.todo = append(r.todo, m.inst.id)
 		}
 	}
 	r.total = len(r.todo)
 	g.refreshes = append(g.refreshes, r)
+	s.setRefresh(g, r, "Pending")
 	s.reconcileSoon(g)
 	return r
 }
@@ -55,10 +63,10 @@ func (s *Sim) refreshStep(g *group) {
 		return
 	}
 	if r.status == "Cancelling" {
-		r.finish("Cancelled", "Cancelled due to user request.")
+		s.finishRefresh(g, r, "Cancelled", "Cancelled due to user request.")
 		return
 	}
-	r.status = "InProgress"
+	s.setRefresh(g, r, "InProgress")
 	settled := g.capacity() == g.desired
 	for _, m := range g.members {
 		settled = settled && !m.pending() && !m.terminating()
@@ -85,18 +93,18 @@ func (s *Sim) refreshStep(g *group) {
 	case standby != nil && r.standby == "Wait":
 		s.waitForStandby(g, r)
 	case len(r.todo) == 0 || standby != nil && r.standby == "Ignore":
-		r.finish("Successful", "")
+		s.finishRefresh(g, r, "Successful", "")
 	}
 }
 
 func (s *Sim) waitForStandby(g *group, r *refresh) {
 	if r.waiting.IsZero() {
 		r.waiting = time.Now()
-		s.after(standbyPatience, func() { s.reconcile(g) })
+		s.after(s.cfg.RefreshPatience, func() { s.reconcile(g) })
 	}
 	r.reason = "Waiting for instances in Standby to return to service."
-	if time.Since(r.waiting) >= standbyPatience {
-		r.finish("Failed", "Instances stayed in Standby for more than one hour.")
+	if time.Since(r.waiting) >= s.cfg.RefreshPatience {
+		s.finishRefresh(g, r, "Failed", fmt.Sprintf("Instances stayed in Standby for more than %s.", s.cfg.RefreshPatience))
 	}
 }
 

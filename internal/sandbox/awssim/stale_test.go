@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -87,6 +88,33 @@ func TestStaleReads(t *testing.T) {
 			}
 			for _, what := range []string{"desired", "suspended", "members", "activities", "tag"} {
 				w.want(fresh[what] > 0 && fresh[what] < 40, true, what+" fresh in some reads")
+			}
+		}},
+		{"what is resumed or overwritten stays suspended and as it was to some reads", func(w *world, _ []string) {
+			w.suspend("AZRebalance", "Launch")
+			tag := func(value string) {
+				_, err := w.asg.CreateOrUpdateTags(w.ctx, &autoscaling.CreateOrUpdateTagsInput{Tags: []types.Tag{{
+					ResourceId: aws.String(name), ResourceType: aws.String("auto-scaling-group"), Key: aws.String("k"), Value: &value, PropagateAtLaunch: aws.Bool(false)}}})
+				w.ok(err)
+			}
+			tag("old")
+			w.pass(lag + time.Second)
+			w.resume("AZRebalance")
+			tag("new")
+			w.pass(5 * time.Second)
+			seen := map[string]int{}
+			for range 40 {
+				g := w.describe()
+				for _, p := range g.SuspendedProcesses {
+					seen[*p.ProcessName]++
+				}
+				for _, tag := range g.Tags {
+					seen[*tag.Value]++
+				}
+			}
+			w.want(seen["Launch"], 40, "still suspended")
+			for _, what := range []string{"AZRebalance", "old", "new"} {
+				w.want(seen[what] > 0 && seen[what] < 40, true, what+" in some reads")
 			}
 		}},
 		{"a describing call changes nothing", func(w *world, ids []string) {
