@@ -101,6 +101,13 @@ func (s *suite) calls(ctx context.Context, since int) ([]awssim.Call, error) {
 	return calls, err
 }
 
+// events reads what happened to groups, instances and Nodes from a sequence number on.
+func (s *suite) events(ctx context.Context, since int) ([]awssim.Event, error) {
+	var events []awssim.Event
+	err := s.control(ctx, http.MethodGet, fmt.Sprintf("events?since=%d", since), nil, &events)
+	return events, err
+}
+
 // control speaks to awssim's control API.
 func (s *suite) control(ctx context.Context, method, path string, body, into any) error {
 	encoded, err := json.Marshal(body)

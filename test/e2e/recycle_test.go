@@ -30,10 +30,7 @@ func TestStop(t *testing.T) {
 			t.Errorf("pod %s did not finish by itself", name)
 		}
 	}
-	want := []string{"EnterStandby", "CreateTags", "DetachInstances", "StopInstances"}
-	if diff := cmp.Diff(want, s.actions()); diff != "" {
-		t.Errorf("calls that change something (-want +got):\n%s", diff)
-	}
+	s.asOneRecycle()
 	if n := len(r.attempts("drain")); n != 1 {
 		t.Errorf("the drain took %d attempts, one window suffices", n)
 	}
@@ -58,10 +55,7 @@ func TestDetachRefusedFromStandby(t *testing.T) {
 	r := s.submit("instance-id=" + s.ids[0])
 	r.ends(wfv1.WorkflowSucceeded)
 	s.recycled("stopped")
-	want := []string{"EnterStandby", "CreateTags", "DetachInstances", "ExitStandby", "DetachInstances", "StopInstances"}
-	if diff := cmp.Diff(want, s.actions()); diff != "" {
-		t.Errorf("calls that change something (-want +got):\n%s", diff)
-	}
+	s.acted("EnterStandby", "CreateTags", "DetachInstances", "ExitStandby", "DetachInstances", "StopInstances")
 }
 
 func TestDrainOverSeveralAttempts(t *testing.T) {
@@ -106,43 +100,6 @@ func TestBudgetBlocksEvictionForAWhile(t *testing.T) {
 	s.must(s.kube.PolicyV1().PodDisruptionBudgets(s.namespace).Delete(t.Context(), "web", metav1.DeleteOptions{}))
 	r.ends(wfv1.WorkflowSucceeded)
 	s.recycled("stopped")
-}
-
-func TestFailedLaunchBringsTheNodeBack(t *testing.T) {
-	s := given(t, "launch")
-	shared.configure(t, map[string]any{"launchFailure": "InsufficientInstanceCapacity"}, map[string]any{"launchFailure": ""})
-	r := s.submit("instance-id="+s.ids[0], "replacement-timeout=15s")
-	r.ends(wfv1.WorkflowFailed)
-	r.says("standby", "InsufficientInstanceCapacity")
-	r.says("settle", "is back in service")
-	s.untouched()
-}
-
-func TestResubmitAfterTerminate(t *testing.T) {
-	t.Parallel()
-	s := given(t, "again")
-	s.batch(s.ids[0], "long", endless)
-	first := s.submit("instance-id=" + s.ids[0])
-	first.running("drain")
-	out, err := s.command(t.Context(), s.cluster.Argo, "terminate", "-n", s.cluster.Namespace, first.name)
-	if err != nil {
-		t.Fatalf("argo terminate: %v\n%s", err, out)
-	}
-	first.ends(wfv1.WorkflowFailed)
-	if s.claim() == nil {
-		t.Error("nothing ran after the termination, and yet the claim is gone")
-	}
-	second := s.submit("instance-id=" + s.ids[0])
-	second.running("drain")
-	s.finish("long")
-	second.ends(wfv1.WorkflowSucceeded)
-	s.recycled("stopped")
-	if s.finished("long").IsZero() {
-		t.Error("the pod did not finish by itself")
-	}
-	if diff := cmp.Diff([]string{"EnterStandby", "CreateTags", "DetachInstances", "StopInstances"}, s.actions()); diff != "" {
-		t.Errorf("calls of both workflows that change something (-want +got):\n%s", diff)
-	}
 }
 
 func TestDryRunChangesNothing(t *testing.T) {

@@ -34,7 +34,8 @@ func TestRefusals(t *testing.T) {
 			return []string{"instance-id=" + s.ids[0], "label-selector=app in (batch"}
 		}, `label selector "app in (batch" is malformed`},
 		{"suspended", func(s *scenario) []string {
-			_, err := s.groups.SuspendProcesses(s.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: &s.group, ScalingProcesses: []string{"Launch"}})
+			s.suspended = []string{"Launch"}
+			_, err := s.groups.SuspendProcesses(s.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: &s.group, ScalingProcesses: s.suspended})
 			s.must(err)
 			return []string{"instance-id=" + s.ids[0]}
 		}, "process Launch of Auto Scaling group"},

@@ -38,11 +38,30 @@ type scenario struct {
 	group, namespace string
 	ids              []string          // of the group's first members
 	nodes            map[string]string // their Nodes' names
-	since            int               // the last call before the scenario's own
+	since, sinceSeen int               // the last call and the last event before the scenario's own
+	suspended        []string          // processes that the scenario suspends itself
 }
 
 // given makes a group of three nodes that are Ready.
 func given(t *testing.T, name string) *scenario {
+	t.Helper()
+	return givenAll(t, name)[0]
+}
+
+// givenAll makes several, whose instances boot side by side.
+func givenAll(t *testing.T, names ...string) []*scenario {
+	t.Helper()
+	var all []*scenario
+	for _, name := range names {
+		all = append(all, begin(t, name))
+	}
+	for _, s := range all {
+		s.awaitNodes()
+	}
+	return all
+}
+
+func begin(t *testing.T, name string) *scenario {
 	t.Helper()
 	s := &scenario{T: t, suite: shared, group: "e2e-" + name, namespace: "e2e-" + name, nodes: map[string]string{}}
 	ctx := t.Context()
@@ -59,17 +78,25 @@ func given(t *testing.T, name string) *scenario {
 	t.Cleanup(s.remove)
 	_, err = s.kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}, metav1.CreateOptions{})
 	s.must(err)
+	return s
+}
+
+func (s *scenario) awaitNodes() {
+	s.Helper()
+	ctx := s.Context()
 	s.await(time.Minute, "three nodes", func(ctx context.Context) (bool, string, error) {
 		s.ids = s.members(astypes.LifecycleStateInService)
 		ready, err := s.readyNodes(ctx, s.ids)
 		return len(ready) == 3, fmt.Sprintf("%d ready", len(ready)), err
 	})
+	var err error
 	s.nodes, err = s.readyNodes(ctx, s.ids)
 	s.must(err)
 	calls, err := s.calls(ctx, 0)
 	s.must(err)
-	s.since = calls[len(calls)-1].Seq
-	return s
+	events, err := s.events(ctx, 0)
+	s.must(err)
+	s.since, s.sinceSeen = calls[len(calls)-1].Seq, events[len(events)-1].Seq
 }
 
 // remove takes the group and the namespace away.

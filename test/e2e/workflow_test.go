@@ -7,8 +7,7 @@ import (
 	"time"
 
 	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
-	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
-	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -79,27 +78,59 @@ func (r recycle) triesAgain(step string, attempts int) {
 func (r recycle) running(step string) (pod string) {
 	r.Helper()
 	r.await(2*time.Minute, "step "+step, func(ctx ctx) (bool, string, error) {
-		for _, n := range r.attempts(step) {
-			if n.Phase == wfv1.NodeRunning {
-				pod = fmt.Sprintf("%s-%s-%s", r.name, step, n.ID[strings.LastIndex(n.ID, "-")+1:])
-				return true, "", nil
-			}
-		}
-		return false, "not running yet", nil
+		pod = r.runs(step)
+		return pod != "", "not running yet", nil
 	})
 	return pod
 }
 
+// runs is the pod of a step's attempt that runs, or "".
+func (r recycle) runs(step string) string {
+	r.Helper()
+	for _, n := range r.attempts(step) {
+		if n.Phase == wfv1.NodeRunning {
+			return fmt.Sprintf("%s-%s-%s", r.name, step, n.ID[strings.LastIndex(n.ID, "-")+1:])
+		}
+	}
+	return ""
+}
+
+// log is what the running attempt of a step logged so far.
+func (r recycle) log(step string) string {
+	r.Helper()
+	pod := r.runs(step)
+	if pod == "" {
+		return ""
+	}
+	out, err := r.kube.CoreV1().Pods(r.cluster.Namespace).GetLogs(pod, &corev1.PodLogOptions{Container: "main"}).DoRaw(r.Context())
+	r.must(err)
+	return string(out)
+}
+
 // ends waits for the end of the workflow and checks its phase.
 func (r recycle) ends(phase wfv1.WorkflowPhase) {
+	r.Helper()
+	if got := r.completed(); got != phase {
+		r.Fatalf("workflow %s is %s, want %s: %s", r.name, got, phase, r.get().Status.Message)
+	}
+}
+
+// completed waits for the end of the workflow and returns its phase.
+func (r recycle) completed() wfv1.WorkflowPhase {
 	r.Helper()
 	var wf *wfv1.Workflow
 	r.await(5*time.Minute, "workflow "+r.name, func(ctx ctx) (bool, string, error) {
 		wf = r.get()
 		return wf.Status.Phase.Completed(), "is " + string(wf.Status.Phase) + " " + string(wf.Status.Progress), nil
 	})
-	if wf.Status.Phase != phase {
-		r.Fatalf("workflow %s is %s, want %s: %s", r.name, wf.Status.Phase, phase, wf.Status.Message)
+	return wf.Status.Phase
+}
+
+// interrupt ends the workflow with the argo command line: "stop" runs the exit handler, "terminate" does not.
+func (r recycle) interrupt(verb string) {
+	r.Helper()
+	if out, err := r.command(r.Context(), r.cluster.Argo, verb, "-n", r.cluster.Namespace, r.name); err != nil {
+		r.Fatalf("argo %s: %v\n%s", verb, err, out)
 	}
 }
 
@@ -129,93 +160,4 @@ func (r recycle) says(step, text string) {
 	if got := r.message(step); !strings.Contains(got, text) {
 		r.Errorf("step %s says %q, want %q in it", step, got, text)
 	}
-}
-
-// recycled checks what must be so after a recycle of the group's first instance.
-func (s *scenario) recycled(state string) {
-	s.Helper()
-	id := s.ids[0]
-	if got := s.instanceState(id); got != state {
-		s.Errorf("instance %s is %s, want %s", id, got, state)
-	}
-	if s.node(s.nodes[id]) != nil {
-		s.Errorf("node %s is still there", s.nodes[id])
-	}
-	in := s.members(astypes.LifecycleStateInService)
-	if len(in) != 3 || len(s.asg().Instances) != 3 {
-		s.Errorf("members in service: %v of %d", in, len(s.asg().Instances))
-	}
-	s.others(in)
-	s.clean()
-}
-
-// untouched checks that the group and its nodes are as at the start.
-func (s *scenario) untouched() {
-	s.Helper()
-	in := s.members(astypes.LifecycleStateInService)
-	if len(in) != 3 || len(s.asg().Instances) != 3 {
-		s.Errorf("members in service: %v of %d", in, len(s.asg().Instances))
-	}
-	if len(in) > 0 && in[0] != s.ids[0] {
-		s.Errorf("members are %v, were %v", in, s.ids)
-	}
-	s.others(in)
-	s.clean()
-}
-
-// others checks that nobody but the first instance left, the group's sizes, and that IAM allows what was called.
-func (s *scenario) others(inService []string) {
-	s.Helper()
-	for _, id := range s.ids[1:] {
-		found := false
-		for _, in := range inService {
-			found = found || in == id
-		}
-		if !found {
-			s.Errorf("instance %s is no longer in service", id)
-		}
-	}
-	s.allowed()
-	g := s.asg()
-	if *g.MinSize != 1 || *g.DesiredCapacity != 3 || *g.MaxSize != 5 {
-		s.Errorf("sizes are %d/%d/%d, want 1/3/5", *g.MinSize, *g.DesiredCapacity, *g.MaxSize)
-	}
-}
-
-// clean checks that no Node of the group carries a mark and that no claim is held.
-func (s *scenario) clean() {
-	s.Helper()
-	var ids []string
-	for _, m := range s.asg().Instances {
-		ids = append(ids, *m.InstanceId)
-	}
-	nodes, err := s.readyNodes(s.Context(), ids)
-	s.must(err)
-	for _, name := range nodes {
-		n := s.node(name)
-		if n.Spec.Unschedulable || len(n.Spec.Taints) > 0 {
-			s.Errorf("node %s is left cordoned or tainted: %v", name, n.Spec.Taints)
-		}
-		for key := range n.Annotations {
-			if strings.HasPrefix(key, "eks-recycle.io/") || strings.HasPrefix(key, "cluster-autoscaler") {
-				s.Errorf("node %s is left with annotation %s", name, key)
-			}
-		}
-	}
-	if s.claim() != nil {
-		s.Error("the claim is still held")
-	}
-}
-
-// claim returns the Lease on the group's first instance, or nil.
-func (s *scenario) claim() *coordinationv1.Lease {
-	s.Helper()
-	leases, err := s.kube.CoordinationV1().Leases(s.cluster.Namespace).List(s.Context(), metav1.ListOptions{})
-	s.must(err)
-	for i := range leases.Items {
-		if leases.Items[i].Name == "eks-recycle-"+s.ids[0] {
-			return &leases.Items[i]
-		}
-	}
-	return nil
 }

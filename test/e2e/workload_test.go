@@ -45,6 +45,15 @@ func (s *scenario) finish(name string) {
 	s.must(err)
 }
 
+// finishes lets a batch pod end and waits until it has: once its node is gone, it is collected as garbage.
+func (s *scenario) finishes(name string) {
+	s.Helper()
+	s.finish(name)
+	s.await(time.Minute, "the end of pod "+name, func(ctx) (bool, string, error) {
+		return !s.finished(name).IsZero(), "it runs", nil
+	})
+}
+
 func (s *scenario) awaitRunning(names ...string) {
 	s.Helper()
 	s.await(time.Minute, "running pods", func(ctx ctx) (bool, string, error) {
