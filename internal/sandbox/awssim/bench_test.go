@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 
@@ -15,16 +16,20 @@ import (
 // BenchmarkCalls is what one describing and one changing call cost together,
 // through Transport, with the SDK and without: the difference is the SDK's.
 func BenchmarkCalls(b *testing.B) {
-	b.Run("bare", func(b *testing.B) {
-		sim := awssim.New(awssim.Config{})
-		call := bareCaller(b, sim)
-		benchGroup(call)
-		b.ReportAllocs()
-		for b.Loop() {
-			call("DescribeAutoScalingGroups", "AutoScalingGroupNames.member.1", name)
-			call("SuspendProcesses", "AutoScalingGroupName", name, "ScalingProcesses.member.1", "AZRebalance")
-		}
-	})
+	for _, c := range []struct {
+		name string
+		cfg  awssim.Config
+	}{{"bare", awssim.Config{}}, {"bare, without a call log", awssim.Config{NoCallLog: true}}, {"bare, with stale reads", awssim.Config{StaleReads: time.Minute}}} {
+		b.Run(c.name, func(b *testing.B) {
+			call := bareCaller(b, awssim.New(c.cfg))
+			benchGroup(call)
+			b.ReportAllocs()
+			for b.Loop() {
+				call("DescribeAutoScalingGroups", "AutoScalingGroupNames.member.1", name)
+				call("SuspendProcesses", "AutoScalingGroupName", name, "ScalingProcesses.member.1", "AZRebalance")
+			}
+		})
+	}
 	b.Run("with the SDK", func(b *testing.B) {
 		sim := awssim.New(awssim.Config{})
 		benchGroup(bareCaller(b, sim))

@@ -56,11 +56,16 @@ func (s *Sim) ForgetCalls() {
 func (s *Sim) logCall(r *request) *Call {
 	s.callSeq++
 	c := &Call{
-		Seq: s.callSeq, Time: time.Now().UTC(), Service: r.service, Action: r.action,
-		Params: r.params.flat(), Resources: s.resources(r), UserAgent: r.userAgent,
+		Seq: s.callSeq, Time: time.Now().UTC(), Service: r.service, Action: r.action, UserAgent: r.userAgent,
 		AccessKey: r.accessKey, Region: r.region, ReadOnly: readOnly(r.action),
 	}
-	s.calls = append(s.calls, c)
+	// Gathering these costs, and the state they are of is gone afterwards.
+	if !s.cfg.NoCallLog || len(s.observers) > 0 {
+		c.Params, c.Resources = r.params.flat(), s.resources(r)
+	}
+	if !s.cfg.NoCallLog {
+		s.calls = append(s.calls, c)
+	}
 	return c
 }
 

@@ -60,6 +60,9 @@ type Config struct {
 	// another while; 0: consistent at once. Changes always act on what is true.
 	StaleReads time.Duration `json:"staleReads"`
 
+	// NoCallLog keeps no calls, for long runs; observers are still told of them.
+	NoCallLog bool `json:"noCallLog"`
+
 	// FaultRate is the share of calls of Auto Scaling and EC2 that a random
 	// fault hits, of the kinds named in FaultKinds; none named means all.
 	// Scripted faults come first, and every random one passes.

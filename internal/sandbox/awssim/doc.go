@@ -24,7 +24,8 @@
 //
 //	GET    /_sim/calls?since=N               the ordered call log after sequence number N
 //	DELETE /_sim/calls                       empties it (numbers go on)
-//	GET    /_sim/events?since=N              every change of lifecycle, instance state, desired capacity and Node
+//	GET    /_sim/events?since=N              every change of lifecycle, instance state, sizes, processes,
+//	                                         refreshes and Nodes, with its cause and the call that began it
 //	GET    /_sim/state                       groups, instances, activities and faults in wait
 //	GET    /_sim/config                      the settings in force
 //	PUT    /_sim/config                      changes the settings named: {"boot":"5s","detachFromStandby":"refuse"}
@@ -35,6 +36,8 @@
 //	POST   /_sim/instances                   an instance of no group: {"tags":{},"nodeLabels":{},"joinsCluster":true}
 //	PATCH  /_sim/instances/{id}              {"rootDeviceType":"instance-store","lifecycle":"spot"}
 //	POST   /_sim/instances/{id}/terminate    as by a hand outside; also /stop, /start; not in the call log
+//	POST   /_sim/instances/{id}/leave        its Node goes while it runs: {"nodeLeaves":"not-ready"} or "deleted"
+//	POST   /_sim/instances/{id}/rejoin       its Node deleted and registered anew: same name, another UID, nothing kept
 //	POST   /_sim/groups/{name}/azrebalance   moves one instance to the emptiest zone
 //	POST   /_sim/tokenreview                 a TokenReview webhook for EKS tokens (k8s-aws-v1.…)
 //
@@ -49,6 +52,10 @@
 // that the call can meet are drawn, and none of them lasts. The setting
 // staleReads has Describe* answer with what was true up to that long ago.
 //
+// With nodeLeavesAfter, the Nodes that become Ready from then on leave again
+// while their instances run: {"nodeLeavesAfter":"5m","nodeLeaves":"deleted",
+// "nodeReturnsAfter":"1m"}.
+//
 // A program in the same process may [Sim.Observe] every call and every change.
 //
 // # Where it is not AWS
@@ -57,10 +64,10 @@
 // MaxSize) and of ScalingActivityInProgress for one instance; they follow the
 // style of those known. Answers are consistent at once unless [Config.StaleReads]
 // says how far they may lag, as those of AWS do; a lagging answer shows one past
-// moment as a whole, never parts of two.
-// Cooldowns, warm pools, scaling policies, load balancer health and instance
+// moment as a whole, never parts of two. Cooldowns, warm pools, scaling policies, load balancer health and instance
 // weights by type are left out: a mixed instances group always launches its
-// first override. AZRebalance acts only when told to. An instance refresh
+// first override. AZRebalance acts when told to, or by itself with the setting
+// azRebalance; it sees no zone that the group has left. An instance refresh
 // replaces one at a time. With kwok the Node of a stopped instance stays Ready,
 // as kwok goes on reporting for it.
 package awssim

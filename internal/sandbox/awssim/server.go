@@ -1,6 +1,7 @@
 package awssim
 
 import (
+	"bytes"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -34,7 +36,10 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.control.ServeHTTP(w, r)
 		return
 	}
-	values, err := url.ParseQuery(r.URL.RawQuery)
+	values, err := url.Values{}, error(nil)
+	if r.URL.RawQuery != "" {
+		values, err = url.ParseQuery(r.URL.RawQuery)
+	}
 	if err == nil && r.Body != nil && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		var body []byte
 		if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err == nil {
@@ -45,12 +50,12 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	reply := s.reply(r, values)
+	who, ok := scopeOf(r.Header, values)
+	reply := s.reply(r, who, values)
 	if err != nil {
 		reply.fail(w, fail("MalformedQueryString", "The query string is malformed: %v", err))
 		return
 	}
-	who, ok := scopeOf(r.Header, values)
 	if !ok {
 		reply.fail(w, &apiError{"MissingAuthenticationToken", "Request is missing Authentication Token", http.StatusForbidden})
 		return
@@ -174,12 +179,13 @@ func (s *Sim) execute(r *request) (any, error) {
 // reply is how one call is answered: the protocol of its service.
 type reply struct {
 	service, action, namespace, requestID string
+	writers                               *sync.Pool
 }
 
-func (s *Sim) reply(r *http.Request, values url.Values) reply {
+func (s *Sim) reply(r *http.Request, who scope, values url.Values) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := reply{action: values.Get("Action"), requestID: uuid(s.requests)}
+	out := reply{action: values.Get("Action"), requestID: uuid(s.requests), writers: &s.writers}
 	if name, ok := strings.CutPrefix(r.URL.Path, "/clusters/"); ok {
 		values.Set("name", name)
 		out.service, out.action = "eks", "DescribeCluster"
@@ -188,7 +194,6 @@ func (s *Sim) reply(r *http.Request, values url.Values) reply {
 		}
 		return out
 	}
-	who, _ := scopeOf(r.Header, values)
 	out.service = who.service
 	if who.service == "eks" {
 		out.action = r.Method + " " + r.URL.Path
@@ -247,15 +252,33 @@ func (p reply) fail(w http.ResponseWriter, e *apiError) {
 }
 
 func (p reply) write(w http.ResponseWriter, status int, doc any) {
-	body, err := xml.Marshal(doc)
-	if err != nil {
+	out, ok := p.writers.Get().(*xmlWriter)
+	if !ok {
+		out = newXMLWriter()
+	}
+	out.buffer.Reset()
+	out.buffer.WriteString(xml.Header)
+	if err := out.encoder.Encode(doc); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+		return // without it: an encoder that failed once is of no more use
 	}
 	w.Header().Set("Content-Type", "text/xml;charset=UTF-8")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, xml.Header)
-	_, _ = w.Write(body)
+	_, _ = w.Write(out.buffer.Bytes())
+	p.writers.Put(out)
+}
+
+// xmlWriter is kept from answer to answer, as making one costs as much as an
+// answer does.
+type xmlWriter struct {
+	buffer  bytes.Buffer
+	encoder *xml.Encoder
+}
+
+func newXMLWriter() *xmlWriter {
+	out := new(xmlWriter)
+	out.encoder = xml.NewEncoder(&out.buffer)
+	return out
 }
 
 // Serve answers on a listener, with time running, until the context ends.

@@ -138,6 +138,23 @@ func TestCallLog(t *testing.T) {
 	})
 }
 
+func TestNoCallLog(t *testing.T) {
+	inWorld(t, func(c *awssim.Config) { c.NoCallLog = true }, func(w *world) {
+		w.group(1, 4, 3)
+		w.want(len(w.sim.Calls(0)), 0, "calls kept")
+		var told awssim.Call
+		w.sim.Observe(func(c awssim.Change) {
+			if c.Call != nil {
+				told = *c.Call
+			}
+		})
+		w.desired(2)
+		w.want(told.Params["DesiredCapacity"], "2", "parameter told")
+		w.want(len(told.Resources), 1, "resources told")
+		w.want(len(w.sim.Calls(0)), 0, "calls kept in the end")
+	})
+}
+
 // The same seed and the same calls take the same course.
 func TestDeterminism(t *testing.T) {
 	var runs [2]string
@@ -204,6 +221,12 @@ func TestControlAPI(t *testing.T) {
 			{"POST", "/_sim/instances/" + ids[0] + "/start", "", 400, "cannot start it while stopping"},
 			{"POST", "/_sim/instances/" + ids[1] + "/terminate", "", 204, ""},
 			{"POST", "/_sim/instances/i-0/terminate", "", 400, "does not exist"},
+			{"POST", "/_sim/instances/" + ids[2] + "/rejoin", "", 400, "the simulator has no cluster"},
+			{"POST", "/_sim/instances/" + ids[2] + "/leave", `{"nodeLeaves":"deleted"}`, 400, "the simulator has no cluster"},
+			{"POST", "/_sim/instances/" + ids[2] + "/leave", `{"how":"deleted"}`, 400, "how"},
+			{"PUT", "/_sim/config", `{"nodeLeaves":"sideways"}`, 400, "sideways"},
+			{"PUT", "/_sim/config", `{"azRebalance":true,"azRebalanceAfter":"1m","refreshPatience":"5m","nodeLeavesAfter":"5m","noCallLog":false}`, 200, `"refreshPatience":"5m0s"`},
+			{"GET", "/_sim/events", "", 200, `"cause":"scale-out"`},
 			{"POST", "/_sim/groups/workers/azrebalance", "", 200, `{"acted":false}`},
 			{"POST", "/_sim/groups/other/azrebalance", "", 400, "does not exist"},
 			{"DELETE", "/_sim/calls", "", 204, ""},

@@ -12,7 +12,7 @@ import (
 
 // Sim is one AWS account in one region. It is an http.Handler.
 type Sim struct {
-	mu        sync.Mutex // guards all below but nodes, which has its own
+	mu        sync.Mutex // guards all below but nodes and writers, which have their own
 	cfg       Config
 	rng       *rand.Rand // of ids
 	requests  *rand.Rand // of request ids, apart: polling must not change what ids come next
@@ -37,6 +37,7 @@ type Sim struct {
 	services map[string]service
 	control  *http.ServeMux
 	nodes    *nodeWorker
+	writers  sync.Pool // of *xmlWriter
 
 	stop func()
 	done sync.WaitGroup
