@@ -278,14 +278,14 @@ func TestBringBack(t *testing.T) {
 			[]string{"ExitStandby", "UpdateAutoScalingGroup"}, 3, 3, ""},
 		"the replacement serves": {1, 5, func(a *account) []string { return a.onStandby() },
 			[]string{"ExitStandby"}, 4, 4, "desired capacity 4, one instance more than before"},
-		"a run before died after lowering the capacity": {1, 5, func(a *account) []string {
+		"somebody lowered the capacity meanwhile": {1, 5, func(a *account) []string {
 			a.configure(noLaunches)
 			baseline := a.onStandby()
 			_, err := a.groups.UpdateAutoScalingGroup(a.Context(), &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: aws.String(group), DesiredCapacity: aws.Int32(2)})
 			a.must(err)
 			a.sim.ForgetCalls()
 			return baseline
-		}, []string{"ExitStandby"}, 3, 3, ""},
+		}, []string{"ExitStandby"}, 3, 3, "one instance more than before"},
 		"answers are lost": {1, 5, func(a *account) []string {
 			a.configure(noLaunches)
 			baseline := a.onStandby()

@@ -185,7 +185,7 @@ func TestPlanReturn(t *testing.T) {
 	}{
 		"no replacement came":                                  {groupOf(1, 3, 5, "old/Standby", "a/InService", "b/InService"), Lowering},
 		"the group is at its minimum":                          {groupOf(3, 3, 5, "old/Standby", "a/InService", "b/InService"), Raising},
-		"lowered already by a run that died":                   {groupOf(1, 2, 5, "old/Standby", "a/InService", "b/InService"), Exiting},
+		"somebody lowered the capacity meanwhile":              {groupOf(1, 2, 5, "old/Standby", "a/InService", "b/InService"), Surplus},
 		"the replacement serves":                               {groupOf(1, 3, 5, "old/Standby", "a/InService", "b/InService", "new/InService"), Surplus},
 		"the replacement boots":                                {groupOf(1, 3, 5, "old/Standby", "a/InService", "b/InService", "new/Pending"), Surplus},
 		"another member died, the newcomer is its replacement": {groupOf(1, 3, 5, "old/Standby", "a/InService", "new/InService"), Lowering},

@@ -21,10 +21,8 @@ func PlanReturn(g Group, id string, baseline []string) Stage {
 	target, _ := g.Member(id)
 	newer := len(h.Candidates) > 0 || h.Booting > 0
 	switch {
-	case newer && (g.Weighted || h.Booting > 0 || active(g, id) >= g.Desired):
+	case active(g, id) >= g.Desired || (newer && (g.Weighted || h.Booting > 0)):
 		return Surplus
-	case active(g, id) >= g.Desired: // whole as it is: lowered already, or somebody else did
-		return Exiting
 	case g.Desired-target.Weight >= g.Min:
 		return Lowering
 	default:
@@ -33,7 +31,7 @@ func PlanReturn(g Group, id string, baseline []string) Stage {
 }
 
 func surplus(group string, desired int32) string {
-	return fmt.Sprintf("Auto Scaling group %q now has desired capacity %d, one instance more than before: its replacement was launched already, and lowering the capacity would let some instance go",
+	return fmt.Sprintf("Auto Scaling group %q now has desired capacity %d, one instance more than before: the group was whole without it, and lowering the capacity would let some instance go",
 		group, desired)
 }
 

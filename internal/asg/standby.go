@@ -25,6 +25,7 @@ type Handover struct {
 	Booting    int      // members that joined after the baseline and are not InService yet
 	id         string
 	weight     int32 // of the target
+	others     int32 // weight of the older members in service
 }
 
 // Stands reports that the target is on standby.
@@ -35,6 +36,9 @@ func (h Handover) Stands() bool { return h.Lifecycle == Standby }
 func (h Handover) Enough(weight int32) bool {
 	return weight >= h.weight || (weight > 0 && h.Booting == 0 && serving(h.Group, h.id) >= h.Group.Desired)
 }
+
+// Whole reports that the group has what it wants in service without the target, if newcomers of this weight in all serve.
+func (h Handover) Whole(newcomers int32) bool { return h.others+newcomers >= h.Group.Desired }
 
 func serving(g Group, without string) int32 {
 	var sum int32
@@ -94,7 +98,11 @@ func handover(g Group, id string, baseline []string) Handover {
 	h := Handover{Group: g, Lifecycle: target.Lifecycle, id: id, weight: target.Weight}
 	for _, m := range g.Members {
 		switch {
-		case m.ID == id || slices.Contains(baseline, m.ID):
+		case m.ID == id:
+		case slices.Contains(baseline, m.ID):
+			if m.Lifecycle == InService {
+				h.others += m.Weight
+			}
 		case m.Lifecycle == InService:
 			h.Candidates = append(h.Candidates, m)
 		case strings.HasPrefix(m.Lifecycle, Pending):

@@ -70,7 +70,8 @@ type Claim struct {
 	Fresh  bool
 	From   string
 	claims Claims
-	mu     sync.Mutex // guards lease, which Keep renews in the background
+	turn   chan struct{} // of who updates the Lease; Keep does in the background
+	mu     sync.Mutex    // guards lease
 	lease  *coordinationv1.Lease
 }
 
@@ -100,7 +101,7 @@ func (c Claims) Acquire(ctx context.Context, instanceID string, n *corev1.Node) 
 
 func (c Claims) acquire(ctx context.Context, name, what string, about map[string]string) (*Claim, error) {
 	lease, err := c.Leases.Get(ctx, name, metav1.GetOptions{})
-	claim := &Claim{Fresh: true, claims: c}
+	claim := &Claim{Fresh: true, claims: c, turn: make(chan struct{}, 1)}
 	switch {
 	case apierrors.IsNotFound(err):
 		lease, err = c.Leases.Create(ctx, c.stamp(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: own(), Annotations: about}}), metav1.CreateOptions{})

@@ -54,16 +54,12 @@ func (c *Claim) Suspends(ctx context.Context, group, process string) error {
 
 // Suspended returns the process of the group that the recycle, or one that it took the claim over from, has suspended.
 func (c *Claim) Suspended() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.lease.Annotations[annotationSuspends]
+	return c.current().Annotations[annotationSuspends]
 }
 
 // Reborn reports that a Node of the same name is another one than when this holder's claim began.
 func (c *Claim) Reborn(n *corev1.Node) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	uid := c.lease.Annotations[annotationNodeUID]
+	uid := c.current().Annotations[annotationNodeUID]
 	return !c.Fresh && uid != "" && uid != string(n.UID)
 }
 
@@ -76,20 +72,26 @@ func (c *Claim) Remember(ctx context.Context, n *corev1.Node) error {
 // update stamps the Lease and adds annotations; it costs one call while nobody else writes the Lease. It returns when the
 // claim now expires.
 func (c *Claim) update(ctx context.Context, about map[string]string) (time.Time, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	last := c.current()
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return expiry(last), fmt.Errorf("%w: %w", ErrNotRenewed, ctx.Err())
+	}
+	last = c.current()
 	stamped := func(lease *coordinationv1.Lease) *coordinationv1.Lease {
 		lease = lease.DeepCopy()
 		note(lease, about)
 		return c.claims.stamp(lease)
 	}
-	lease, err := c.claims.Leases.Update(ctx, stamped(c.lease), metav1.UpdateOptions{})
+	lease, err := c.claims.Leases.Update(ctx, stamped(last), metav1.UpdateOptions{})
 	if apierrors.IsConflict(err) {
-		if lease, err = c.claims.Leases.Get(ctx, c.lease.Name, metav1.GetOptions{}); err == nil && holder(lease) == c.claims.Holder {
+		if lease, err = c.claims.Leases.Get(ctx, last.Name, metav1.GetOptions{}); err == nil && holder(lease) == c.claims.Holder {
 			lease, err = c.claims.Leases.Update(ctx, stamped(lease), metav1.UpdateOptions{})
 		}
 	}
-	until := expiry(c.lease)
+	until := expiry(last)
 	switch {
 	case apierrors.IsNotFound(err):
 		return until, fmt.Errorf("%w: its Lease was deleted", ErrLost)
@@ -98,6 +100,14 @@ func (c *Claim) update(ctx context.Context, about map[string]string) (time.Time,
 	case holder(lease) != c.claims.Holder:
 		return until, fmt.Errorf("%w: %s holds it now", ErrLost, holder(lease))
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.lease = lease
 	return expiry(lease), nil
+}
+
+func (c *Claim) current() *coordinationv1.Lease {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lease
 }

@@ -12,7 +12,7 @@ import (
 // standby or detached can set that off, and it may terminate any other. Which recycles have it suspended is written on
 // their claims, before it is done; a suspension that nobody wrote down is another hand's and stays as it is.
 func (r *session) suspendRebalance(ctx context.Context, g asg.Group) error {
-	if !r.SuspendAZRebalance || (r.even && g.Suspends(asg.AZRebalance)) {
+	if !r.SuspendAZRebalance || (g.Suspends(asg.AZRebalance) && (r.even || r.held.Suspended() != "")) {
 		return nil
 	}
 	err := r.alone(ctx, g.Name, func(ctx context.Context) error {

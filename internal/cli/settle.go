@@ -144,11 +144,11 @@ func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Nod
 		if err != nil {
 			return false, "", err
 		}
-		ready, _, err := newcomer.find(ctx, h, looks%findAllEvery == 1)
+		came, err := newcomer.find(ctx, h, looks%findAllEvery == 1)
 		if err != nil {
 			return false, "", err
 		}
-		replaced = ready != nil
+		replaced = came.taken != nil
 		coming := h.Booting > 0 || h.Lifecycle == asg.EnteringStandby || (len(h.Candidates) > 0 && r.patience(n, "") == nil)
 		return replaced || !coming, h.Describe(t.Instance.ID, ""), nil
 	})

@@ -169,18 +169,19 @@ func (r *session) handOver(ctx context.Context, t asg.Target, n *corev1.Node, ba
 			}
 		}
 		status := h.Describe(id, failure)
-		replacement, newcomerStatus, err := newcomer.find(ctx, h, looks%findAllEvery == 1)
+		came, err := newcomer.find(ctx, h, looks%findAllEvery == 1)
 		if err != nil {
 			return false, status, err
 		}
-		if replacement != nil && h.Stands() {
-			r.result.ReplacementInstance, r.result.ReplacementNode = node.InstanceID(replacement.Spec.ProviderID), replacement.Name
+		late := r.patience(n, status)
+		if came.taken != nil && h.Stands() && (!came.more || late != nil) {
+			r.result.ReplacementInstance, r.result.ReplacementNode = node.InstanceID(came.taken.Spec.ProviderID), came.taken.Name
 			return true, "", nil
 		}
-		if newcomerStatus != "" {
-			status += ", " + newcomerStatus
+		if came.status != "" {
+			status += ", " + came.status
 		}
-		return false, status, r.patience(n, status)
+		return false, status, late
 	})
 	if err != nil {
 		return err
@@ -210,41 +211,76 @@ type newcomers struct {
 	names  map[string][]string // of the Nodes, by instance
 }
 
-// find takes newcomers whose Nodes are Ready until they weigh enough, and returns one of them then; else it says what it
-// waits for. It marks no Node before that one can serve: another recycle of the group may be waiting for a newcomer too.
-func (f *newcomers) find(ctx context.Context, h asg.Handover, searchAll bool) (taken *corev1.Node, status string, err error) {
+// arrival is what find found: a newcomer that takes the target's place, or what it waits for. more says that the group is
+// not whole without the target, and that other newcomers are on their way: somebody has raised the desired capacity, say.
+type arrival struct {
+	taken  *corev1.Node
+	status string
+	more   bool
+}
+
+// find takes newcomers whose Nodes are Ready until they weigh enough. It marks no Node before that one can serve: another
+// recycle of the group may be waiting for a newcomer too.
+func (f *newcomers) find(ctx context.Context, h asg.Handover, searchAll bool) (arrival, error) {
 	var free []*corev1.Node
-	var weight int32
+	var came arrival
+	var taken, ready int32
+	coming := h.Booting
 	weights := map[string]int32{}
 	for _, candidate := range h.Candidates {
 		n, err := f.nodeOf(ctx, candidate.ID, searchAll)
 		weights[candidate.ID] = candidate.Weight
+		if err != nil {
+			return came, err
+		}
+		if n == nil || !node.Ready(n) {
+			coming++
+		} else {
+			ready += candidate.Weight
+		}
 		switch {
-		case err != nil:
-			return nil, "", err
 		case n == nil:
-			status = fmt.Sprintf("replacement %s is in service but its Node has not joined", candidate.ID)
+			came.status = fmt.Sprintf("replacement %s is in service but its Node has not joined", candidate.ID)
 		case node.ReplacementFor(n) == f.target && node.Ready(n):
-			taken, weight = n, weight+candidate.Weight
+			came.taken, taken = n, taken+candidate.Weight
 		case node.ReplacementFor(n) == f.target, node.ReplacementFor(n) == "" && node.Ready(n):
 			free = append([]*corev1.Node{n}, free...)
 		case node.ReplacementFor(n) == "":
 			free = append(free, n)
 		}
 	}
-	switch {
-	case h.Enough(weight):
-		return taken, "", nil
-	case len(free) == 0 && taken != nil && status == "":
-		return nil, fmt.Sprintf("replacement %s (node %s) is Ready, but weighs less than the instance", node.InstanceID(taken.Spec.ProviderID), taken.Name), nil
-	case len(free) == 0:
-		return nil, status, nil
+	if !h.Enough(taken) && len(free) > 0 {
+		n, status, err := f.take(ctx, free[0])
+		if n == nil || err != nil {
+			return arrival{status: status}, err
+		}
+		weight := weights[node.InstanceID(n.Spec.ProviderID)]
+		if came.taken, taken = n, taken+weight; !node.Ready(free[0]) {
+			ready, coming = ready+weight, coming-1
+		}
 	}
-	n := free[0]
-	status = fmt.Sprintf("replacement %s (node %s) is not Ready", node.InstanceID(n.Spec.ProviderID), n.Name)
+	switch {
+	case came.taken == nil:
+		return came, nil
+	case !h.Enough(taken):
+		came.status = fmt.Sprintf("replacement %s (node %s) is Ready, but weighs less than the instance", node.InstanceID(came.taken.Spec.ProviderID), came.taken.Name)
+		came.taken = nil
+		return came, nil
+	}
+	came.more = coming > 0 && !h.Whole(ready)
+	came.status = fmt.Sprintf("replacement %s (node %s) is Ready", node.InstanceID(came.taken.Spec.ProviderID), came.taken.Name)
+	if came.more {
+		came.status += fmt.Sprintf(", %d more instance(s) that the group wants are on their way", coming)
+	}
+	return came, nil
+}
+
+// take waits a little until a newcomer is Ready, and marks it as the replacement.
+func (f *newcomers) take(ctx context.Context, n *corev1.Node) (taken *corev1.Node, status string, err error) {
+	id := node.InstanceID(n.Spec.ProviderID)
 	ready, err := f.nodes.AwaitReady(ctx, n, f.PollInterval)
 	if ready == nil || err != nil {
-		return nil, status, err
+		return nil, fmt.Sprintf("replacement %s (node %s) is not Ready", id, n.Name), err
 	}
 	ready, err = f.nodes.Apply(ctx, ready, node.Replaces(f.target))
 	if err != nil {
@@ -252,9 +288,6 @@ func (f *newcomers) find(ctx context.Context, h asg.Handover, searchAll bool) (t
 	}
 	if node.ReplacementFor(ready) != f.target {
 		return nil, fmt.Sprintf("node %s is the replacement of %s", ready.Name, node.ReplacementFor(ready)), nil
-	}
-	if !h.Enough(weight + weights[node.InstanceID(ready.Spec.ProviderID)]) {
-		return nil, fmt.Sprintf("replacement %s (node %s) is Ready, but weighs less than the instance", node.InstanceID(ready.Spec.ProviderID), ready.Name), nil
 	}
 	return ready, "", nil
 }
