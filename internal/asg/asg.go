@@ -79,6 +79,7 @@ const (
 	TagNode        = "eks-recycle.io/node"
 	TagReplacement = "eks-recycle.io/replacement"
 	TagAction      = "eks-recycle.io/action"
+	TagDesired     = "eks-recycle.io/desired-capacity" // of the group, before the slow way round raised it
 )
 
 // Instance is an EC2 instance.

@@ -77,13 +77,13 @@ func TestDetach(t *testing.T) {
 	}{
 		"accepted from standby":                       {nil, nil, 5, []string{"DetachInstances"}},
 		"accepted in a group at its maximum":          {nil, nil, 3, []string{"DetachInstances"}},
-		"refused, so the slow way round":              {refuse, nil, 5, []string{"DetachInstances", "ExitStandby", "DetachInstances"}},
+		"refused, so the slow way round":              {refuse, nil, 5, []string{"DetachInstances", "CreateTags", "ExitStandby", "DetachInstances"}},
 		"a busy group is asked again":                 {nil, []awssim.Fault{{Action: "DetachInstances", Count: 2, Kind: "error-before", Code: "ScalingActivityInProgress"}}, 5, []string{"DetachInstances", "DetachInstances", "DetachInstances"}},
 		"it took effect, but the answer was an error": {nil, []awssim.Fault{{Action: "DetachInstances", Kind: "error-after", Code: "InternalFailure"}}, 5, []string{"DetachInstances"}},
 		"it took effect, but the answer was lost":     {nil, []awssim.Fault{{Action: "DetachInstances", Kind: "drop-after"}}, 5, []string{"DetachInstances"}},
 		"the slow way round with lost answers": {refuse, []awssim.Fault{
 			{Action: "ExitStandby", Kind: "drop-after"}, {Action: "ExitStandby", Kind: "error-before", Code: "Throttling"},
-		}, 5, []string{"DetachInstances", "ExitStandby", "DetachInstances"}},
+		}, 5, []string{"DetachInstances", "CreateTags", "ExitStandby", "DetachInstances"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inAccount(t, 1, c.maximum, c.config, func(a *account) {

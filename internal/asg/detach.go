@@ -2,7 +2,9 @@ package asg
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,7 +71,7 @@ func (c *Client) MayRetire(ctx context.Context, id string, action Action) error 
 // UnmarkRetiring takes the tags of MarkRetiring away.
 func (c *Client) UnmarkRetiring(ctx context.Context, id string) error {
 	_, err := c.Instances.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
-		{Key: aws.String(TagRetiredAt)}, {Key: aws.String(TagWorkflow)}, {Key: aws.String(TagGroup)}, {Key: aws.String(TagNode)}, {Key: aws.String(TagReplacement)}, {Key: aws.String(TagAction)},
+		{Key: aws.String(TagRetiredAt)}, {Key: aws.String(TagWorkflow)}, {Key: aws.String(TagGroup)}, {Key: aws.String(TagNode)}, {Key: aws.String(TagReplacement)}, {Key: aws.String(TagAction)}, {Key: aws.String(TagDesired)},
 	}})
 	if err != nil {
 		return fmt.Errorf("removing tags of instance %q: %w", id, err)
@@ -107,7 +109,7 @@ func (c *Client) Detach(ctx context.Context, group, id string) (Group, error) {
 			return false, status, c.retriable(err, &asked)
 		case m.Lifecycle == Standby && refused:
 			c.Log.WarnContext(ctx, "detach from standby refused: bringing instance back into service to detach it from there", "instance", id, "asg", group)
-			return false, status, c.alone(ctx, group, func(ctx context.Context) error { return c.exitStandby(ctx, g, id) })
+			return false, status, c.alone(ctx, group, func(ctx context.Context) error { return c.raise(ctx, g, id) })
 		case m.Lifecycle == InService:
 			err = c.alone(ctx, group, func(ctx context.Context) error { return c.detach(ctx, group, id, true) })
 			if awserr.IsWrongState(err) {
@@ -121,6 +123,34 @@ func (c *Client) Detach(ctx context.Context, group, id string) (Group, error) {
 		}
 	})
 	return g, err
+}
+
+// raise brings the target back into service, which raises the desired capacity, and first writes on it what that was.
+func (c *Client) raise(ctx context.Context, g Group, id string) error {
+	_, err := c.Instances.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
+		{Key: aws.String(TagDesired), Value: aws.String(strconv.Itoa(int(g.Desired)))},
+	}})
+	if err != nil {
+		return fmt.Errorf("tagging instance %q: %w", id, err)
+	}
+	return c.exitStandby(ctx, g, id)
+}
+
+// Raised says by how much the slow way round left the desired capacity too high, because the target was lost to another
+// hand before its detach could lower it again, or "".
+func (c *Client) Raised(ctx context.Context, t Target) (note string, err error) {
+	before, err := strconv.Atoi(t.Instance.Tags[TagDesired])
+	if err != nil {
+		return "", nil //nolint:nilerr // it did not go that way
+	}
+	g, err := c.Group(ctx, t.Instance.Tags[TagGroup])
+	if errors.Is(err, errNoGroup) || (err == nil && int(g.Desired) <= before) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return surplus(g.Name, g.Desired), nil
 }
 
 // retriable lets the next observation ask again after an error that goes away by itself.

@@ -48,13 +48,18 @@ func (r *session) othersSuspend(ctx context.Context, group string) (bool, error)
 	return false, err
 }
 
-// letGo gives back all that this workflow's recycle of the instance holds, the claim last: it says what there is to give
-// back to a run that comes after a crash.
+// letGo gives back all that this workflow's recycle of the instance holds, or one that died before it. The claim goes last:
+// it says what there is to give back to a run that comes after a crash.
 func (r *session) letGo(ctx context.Context, id string) error {
 	r.result.InstanceID = id
 	record, err := r.claims.Record(ctx, id)
-	if err != nil || record == nil || record.Holder != r.WorkflowUID {
+	if err != nil || record == nil || (record.Holder != r.WorkflowUID && record.Live()) {
 		return err
+	}
+	if record.Holder != r.WorkflowUID {
+		if _, err := r.claims.Acquire(ctx, id, nil); err != nil {
+			return err
+		}
 	}
 	if record.Suspends != "" {
 		if err := r.alone(ctx, record.Group, func(ctx context.Context) error { return r.resume(ctx, *record) }); err != nil {

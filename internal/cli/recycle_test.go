@@ -210,7 +210,7 @@ func TestEvictNamesTheBudgetAndKeepsTrying(t *testing.T) {
 func TestDetachRefusedFromStandbyTakesTheSlowWayRound(t *testing.T) {
 	inWorld(t, func(c *awssim.Config) { c.DetachFromStandby = awssim.DetachRefuse }, func(w *world) {
 		w.recycle(w.ids[0])
-		want := []string{"SuspendProcesses", "EnterStandby", "CreateTags", "DetachInstances", "ExitStandby", "DetachInstances", "StopInstances", "ResumeProcesses"}
+		want := []string{"SuspendProcesses", "EnterStandby", "CreateTags", "DetachInstances", "CreateTags", "ExitStandby", "DetachInstances", "StopInstances", "ResumeProcesses"}
 		if diff := cmp.Diff(want, w.actions()); diff != "" {
 			w.Errorf("calls that change something (-want +got):\n%s", diff)
 		}

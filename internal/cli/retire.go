@@ -97,6 +97,11 @@ func (r *session) takeOut(ctx context.Context, t asg.Target, n *corev1.Node) err
 	if err := r.lastLook(ctx, n); err != nil { // the detach can take minutes
 		return err
 	}
+	if t.Instance.Gone() {
+		if err := r.sayWhatIsLeft(ctx, t); err != nil {
+			return err
+		}
+	}
 	if err := r.asg.ShutDown(ctx, id, r.Action); err != nil {
 		return err
 	}

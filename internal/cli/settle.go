@@ -33,8 +33,8 @@ func settle(ctx context.Context, r *session) error {
 		return r.done("dry run: nothing to settle")
 	}
 	id := target.Instance.ID
-	if n == nil && target.Instance.Gone() && target.Group == nil { // by another hand, or by spot reclaim
-		return errors.Join(r.nothingLeft(ctx, id), r.done("instance %s is %s, nothing is left of it", id, target.Instance.State))
+	if n == nil && target.Instance.Gone() && target.Lifecycle() != asg.Standby { // by another hand, or by spot reclaim
+		return errors.Join(r.nothingLeft(ctx, id), r.sayWhatIsLeft(ctx, target), r.done("instance %s is %s, nothing is left of it", id, target.Instance.State))
 	}
 	begun, err := r.begun(ctx, target, n)
 	switch {
@@ -76,6 +76,16 @@ func (r *session) begun(ctx context.Context, t asg.Target, n *corev1.Node) (bool
 // nothingLeft gives back what the recycle of an instance held that is no more.
 func (r *session) nothingLeft(ctx context.Context, id string) error {
 	return errors.Join(r.releaseReplacements(ctx, id), r.letGo(ctx, id))
+}
+
+// sayWhatIsLeft warns of a desired capacity that the slow way round had raised for an instance which was lost before it
+// could be lowered again. To lower it now would let some instance go.
+func (r *session) sayWhatIsLeft(ctx context.Context, t asg.Target) error {
+	note, err := r.asg.Raised(ctx, t)
+	if note != "" {
+		r.warn(ctx, note)
+	}
+	return err
 }
 
 // letGoOfNode does the same for a recycle that knows only the name of a Node that is gone.
