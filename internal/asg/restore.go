@@ -102,8 +102,16 @@ func (c *Client) BringBack(ctx context.Context, r *Return) (note string, err err
 		}
 		return false, status, err
 	})
+	if errors.Is(err, ErrLeft) && r.Memo.Stage != "" && r.Memo.Stage != Lowering {
+		if g, lookErr := c.Group(ctx, r.Group); lookErr == nil && g.Desired > r.Memo.Desired {
+			note = surplus(g.Name, g.Desired)
+		}
+	}
 	return note, err
 }
+
+// ErrLeft is the cause of an error that ends a bring-back because somebody else has taken the target out of its group.
+var ErrLeft = errors.New("it is no longer a member of Auto Scaling group")
 
 func (c *Client) member(ctx context.Context, group, id string) (Member, Group, error) {
 	g, err := c.Group(ctx, group)
@@ -112,7 +120,7 @@ func (c *Client) member(ctx context.Context, group, id string) (Member, Group, e
 	}
 	m, member := g.Member(id)
 	if !member {
-		return m, g, fmt.Errorf("bringing instance %q back into service: it is no longer a member of Auto Scaling group %q", id, group)
+		return m, g, fmt.Errorf("bringing instance %q back into service: %w %q", id, ErrLeft, group)
 	}
 	return m, g, nil
 }

@@ -56,13 +56,12 @@ func (r *session) letGo(ctx context.Context, id string) error {
 	if err != nil || record == nil || (record.Holder != r.WorkflowUID && record.Live()) {
 		return err
 	}
-	if record.Holder != r.WorkflowUID {
-		if _, err := r.claims.Acquire(ctx, id, nil); err != nil {
+	if record.Suspends != "" || record.Holder != r.WorkflowUID {
+		held, err := r.claims.Acquire(ctx, id, nil)
+		if err != nil {
 			return err
 		}
-	}
-	if record.Suspends != "" {
-		if err := r.alone(ctx, record.Group, func(ctx context.Context) error { return r.resume(ctx, *record) }); err != nil {
+		if err := keeping(ctx, held, func(ctx context.Context) error { return r.resume(ctx, *record) }); err != nil {
 			return err
 		}
 	}
@@ -76,15 +75,20 @@ func (r *session) letGo(ctx context.Context, id string) error {
 
 // resume ends this recycle's share in a suspension, and with the last share the suspension.
 func (r *session) resume(ctx context.Context, mine claim.Record) error {
-	others, err := r.othersSuspend(ctx, mine.Group)
-	if err != nil {
-		return err
+	if mine.Suspends == "" {
+		return nil
 	}
-	if !others {
-		if err := r.asg.Resume(ctx, mine.Group, mine.Suspends); err != nil {
+	return r.alone(ctx, mine.Group, func(ctx context.Context) error {
+		others, err := r.othersSuspend(ctx, mine.Group)
+		if err != nil {
 			return err
 		}
-		r.change("Auto Scaling group %s: %s resumed", mine.Group, mine.Suspends)
-	}
-	return r.claims.Resumed(ctx, mine.InstanceID)
+		if !others {
+			if err := r.asg.Resume(ctx, mine.Group, mine.Suspends); err != nil {
+				return err
+			}
+			r.change("Auto Scaling group %s: %s resumed", mine.Group, mine.Suspends)
+		}
+		return r.claims.Resumed(ctx, mine.InstanceID)
+	})
 }

@@ -256,6 +256,8 @@ func restore(ctx context.Context, r *session) error {
 	switch {
 	case err != nil:
 		return err
+	case target.Group == nil && !r.DryRun:
+		return errors.Join(fmt.Errorf("instance %q belongs to no Auto Scaling group any more: it cannot be brought back", target.Instance.ID), r.nothingLeft(ctx, target.Instance.ID))
 	case target.Group == nil:
 		return fmt.Errorf("instance %q belongs to no Auto Scaling group any more: it cannot be brought back", target.Instance.ID)
 	case r.DryRun:
@@ -268,6 +270,9 @@ func restore(ctx context.Context, r *session) error {
 		return r.done("would bring instance %s back into service", target.Instance.ID)
 	}
 	err = r.claimed(ctx, n, func(ctx context.Context) error { return r.bringBack(ctx, target, n) })
+	if errors.Is(err, asg.ErrLeft) {
+		return errors.Join(err, r.nothingLeft(ctx, target.Instance.ID))
+	}
 	if err != nil {
 		return err
 	}

@@ -88,13 +88,18 @@ func (s step) command(streams Streams) *cli.Command {
 		Name: s.name, Usage: s.usage, Flags: flags(), HideHelpCommand: true, OnUsageError: badUsage,
 		Action: func(c *cli.Context) error {
 			o, err := parse(c, s)
-			run := &session{Options: o, log: logger(streams.Err, o), result: Result{Step: s.name, DryRun: o.DryRun}}
-			if err == nil {
-				err = s.execute(c.Context, run, streams)
-			}
-			return run.conclude(s, err, streams)
+			return s.runOnce(c.Context, o, err, streams)
 		},
 	}
+}
+
+// runOnce is one run of the step, from its options to its result. What is wrong with the options becomes a result too.
+func (s step) runOnce(ctx context.Context, o Options, err error, streams Streams) error {
+	run := &session{Options: o, log: logger(streams.Err, o), result: Result{Step: s.name, DryRun: o.DryRun}}
+	if err == nil {
+		err = s.execute(ctx, run, streams)
+	}
+	return run.conclude(s, err, streams)
 }
 
 // execute runs the step within its window. Errors that go away by themselves start it anew: every step observes first,
@@ -137,6 +142,7 @@ func (r *session) conclude(s step, err error, streams Streams) error {
 }
 
 func (r *session) use(c *Clients) {
+	r.wait.Jitter = c.Jitter
 	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Alone: r.alone, Wait: r.wait, Log: r.log}
 	r.argo = argo.Workflows{Metadata: c.Workflows}
 	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}

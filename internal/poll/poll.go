@@ -27,6 +27,7 @@ type Condition func(ctx context.Context) (done bool, status string, err error)
 // of ending the wait.
 type Loop struct {
 	Interval  time.Duration
+	Jitter    func(time.Duration) time.Duration // lengthens a pause; nil means by up to 30 %, at random
 	Wake      <-chan struct{}
 	Transient func(error) bool
 	Log       *slog.Logger
@@ -78,7 +79,7 @@ func (l Loop) Until(ctx context.Context, condition Condition) error {
 			l.Log.InfoContext(ctx, "waiting", "for", status)
 			last = status
 		}
-		if !l.sleep(ctx, wait.Jitter(pause, jitter)) {
+		if !l.sleep(ctx, l.lengthen(pause)) {
 			return NotDone(ctx, last)
 		}
 	}
@@ -91,6 +92,13 @@ func NotDone(ctx context.Context, status string) error {
 
 func (l Loop) transient(err error) bool {
 	return err != nil && l.Transient != nil && l.Transient(err)
+}
+
+func (l Loop) lengthen(pause time.Duration) time.Duration {
+	if l.Jitter != nil {
+		return l.Jitter(pause)
+	}
+	return wait.Jitter(pause, jitter)
 }
 
 func (l Loop) sleep(ctx context.Context, d time.Duration) bool {
