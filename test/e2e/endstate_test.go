@@ -9,6 +9,7 @@ import (
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -112,16 +113,20 @@ func (s *scenario) clean() {
 	for _, m := range s.asg().Instances {
 		ids = append(ids, *m.InstanceId)
 	}
-	nodes, err := s.readyNodes(s.Context(), ids)
+	nodes, err := s.kube.CoreV1().Nodes().List(s.Context(), metav1.ListOptions{})
 	s.must(err)
-	for _, name := range nodes {
-		n := s.node(name)
-		if n.Spec.Unschedulable || len(n.Spec.Taints) > 0 {
-			s.Errorf("node %s is left cordoned or tainted: %v", name, n.Spec.Taints)
+	for _, n := range nodes.Items {
+		if !slices.Contains(ids, instanceOf(n)) {
+			continue
+		}
+		// Kubernetes' own mark on a Node of which it heard nothing while the API server was away.
+		taints := slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnreachable })
+		if n.Spec.Unschedulable || len(taints) > 0 {
+			s.Errorf("node %s is left cordoned or tainted: %v", n.Name, taints)
 		}
 		for key := range n.Annotations {
 			if strings.HasPrefix(key, "eks-recycle.io/") || strings.HasPrefix(key, "cluster-autoscaler") {
-				s.Errorf("node %s is left with annotation %s", name, key)
+				s.Errorf("node %s is left with annotation %s", n.Name, key)
 			}
 		}
 	}

@@ -173,7 +173,7 @@ func (s *scenario) readyNodes(ctx context.Context, ids []string) (map[string]str
 	}
 	ready := map[string]string{}
 	for _, n := range nodes.Items {
-		id := n.Spec.ProviderID[strings.LastIndex(n.Spec.ProviderID, "/")+1:]
+		id := instanceOf(n)
 		for _, c := range n.Status.Conditions {
 			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue && slices.Contains(ids, id) {
 				ready[id] = n.Name
@@ -181,6 +181,11 @@ func (s *scenario) readyNodes(ctx context.Context, ids []string) (map[string]str
 		}
 	}
 	return ready, nil
+}
+
+// instanceOf reads a Node's instance off its providerID.
+func instanceOf(n corev1.Node) string {
+	return n.Spec.ProviderID[strings.LastIndex(n.Spec.ProviderID, "/")+1:]
 }
 
 func (s *scenario) node(name string) *corev1.Node {
