@@ -116,6 +116,8 @@ func (c *Client) Detach(ctx context.Context, group, id string) (Group, error) {
 				return false, "looking again: " + err.Error(), nil
 			}
 			return false, status, err
+		case strings.HasPrefix(m.Lifecycle, "Terminat"): // somebody else's doing, and the end that it was to come to
+			return false, status, nil
 		case m.Lifecycle == Standby, m.Lifecycle == Detaching, m.Lifecycle == EnteringStandby, strings.HasPrefix(m.Lifecycle, Pending):
 			return false, status, nil
 		default:
@@ -138,12 +140,12 @@ func (c *Client) raise(ctx context.Context, g Group, id string) error {
 
 // Raised says by how much the slow way round left the desired capacity too high, because the target was lost to another
 // hand before its detach could lower it again, or "".
-func (c *Client) Raised(ctx context.Context, t Target) (note string, err error) {
-	before, err := strconv.Atoi(t.Instance.Tags[TagDesired])
+func (c *Client) Raised(ctx context.Context, i Instance) (note string, err error) {
+	before, err := strconv.Atoi(i.Tags[TagDesired])
 	if err != nil {
 		return "", nil //nolint:nilerr // it did not go that way
 	}
-	g, err := c.Group(ctx, t.Instance.Tags[TagGroup])
+	g, err := c.Group(ctx, i.Tags[TagGroup])
 	if errors.Is(err, errNoGroup) || (err == nil && int(g.Desired) <= before) {
 		return "", nil
 	}

@@ -90,9 +90,12 @@ func (c Claims) Free(ctx context.Context, instanceID string) error {
 }
 
 // Acquire claims the instance or renews the holder's own claim. It returns a *HeldError while another holder's claim has
-// not expired. The Node is remembered in the claim; nil keeps what is there.
-func (c Claims) Acquire(ctx context.Context, instanceID string, n *corev1.Node) (*Claim, error) {
+// not expired. The Node and the group are remembered in the claim; nil and "" keep what is there.
+func (c Claims) Acquire(ctx context.Context, instanceID string, n *corev1.Node, group string) (*Claim, error) {
 	about := map[string]string{}
+	if group != "" {
+		about[annotationGroup] = group
+	}
 	if n != nil {
 		about[annotationNode], about[annotationNodeUID] = n.Name, string(n.UID)
 	}

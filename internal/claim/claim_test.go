@@ -42,7 +42,7 @@ func node(uid types.UID) *corev1.Node {
 
 func acquire(t *testing.T, c claim.Claims) *claim.Claim {
 	t.Helper()
-	held, err := c.Acquire(t.Context(), id, node("uid-1"))
+	held, err := c.Acquire(t.Context(), id, node("uid-1"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestTheHolderAcquiresItAgainAndAgain(t *testing.T) {
 		acquire(t, claimsOf(server, "wf-1"))
 		acquired := *server.get(claim.Name(id)).Spec.AcquireTime
 		time.Sleep(time.Hour) // long expired, and nobody came
-		if _, err := claimsOf(server, "wf-1").Acquire(t.Context(), id, nil); err != nil {
+		if _, err := claimsOf(server, "wf-1").Acquire(t.Context(), id, nil, ""); err != nil {
 			t.Fatal(err)
 		}
 		lease := server.get(claim.Name(id))
@@ -95,7 +95,7 @@ func TestAnotherHolderHasToWaitForTheEnd(t *testing.T) {
 		second := claimsOf(server, "wf-2")
 		until := time.Now().Add(duration)
 		time.Sleep(duration - time.Second)
-		_, err := second.Acquire(t.Context(), id, node("uid-1"))
+		_, err := second.Acquire(t.Context(), id, node("uid-1"), "")
 		var held *claim.HeldError
 		if !errors.As(err, &held) {
 			t.Fatalf("error %v", err)
@@ -151,7 +151,7 @@ func TestOfTwoThatComeAtOnceOneGetsIt(t *testing.T) {
 				var group sync.WaitGroup
 				errs := make([]error, 2)
 				for i, holder := range []string{"wf-1", "wf-2"} {
-					group.Go(func() { _, errs[i] = claimsOf(server, holder).Acquire(t.Context(), id, nil) })
+					group.Go(func() { _, errs[i] = claimsOf(server, holder).Acquire(t.Context(), id, nil, "") })
 				}
 				group.Wait()
 				if (errs[0] == nil) == (errs[1] == nil) {
@@ -304,7 +304,7 @@ func TestReadingWithoutAClaim(t *testing.T) {
 		if err := c.Free(t.Context(), id); !apierrors.IsServiceUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
-		if _, err := c.Acquire(t.Context(), id, nil); !apierrors.IsServiceUnavailable(err) {
+		if _, err := c.Acquire(t.Context(), id, nil, ""); !apierrors.IsServiceUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
 		if err := c.Release(t.Context(), id); !apierrors.IsServiceUnavailable(err) {

@@ -63,7 +63,7 @@ func FuzzALeaseOfAnotherHand(f *testing.F) {
 			if err := ours.Free(t.Context(), id); (err != nil) != held {
 				t.Errorf("held=%t, and Free says %v", held, err)
 			}
-			got, err := ours.Acquire(t.Context(), id, node("uid-1"))
+			got, err := ours.Acquire(t.Context(), id, node("uid-1"), "")
 			if held {
 				var other *claim.HeldError
 				if !errors.As(err, &other) || server.writes > 0 || other.Error() == "" {

@@ -80,7 +80,7 @@ func TestANodeOfTheSameNameIsAnotherOne(t *testing.T) {
 			t.Error("a node is reborn at the first claim on it")
 		}
 		for range 2 { // the first attempt may die before it has remembered
-			held, err := c.Acquire(t.Context(), id, node("uid-2"))
+			held, err := c.Acquire(t.Context(), id, node("uid-2"), "")
 			if err != nil || !held.Reborn(node("uid-2")) {
 				t.Fatalf("reborn: %t, error %v", held.Reborn(node("uid-2")), err)
 			}
@@ -88,7 +88,7 @@ func TestANodeOfTheSameNameIsAnotherOne(t *testing.T) {
 				t.Error("the first node counts as reborn")
 			}
 		}
-		held, err := c.Acquire(t.Context(), id, node("uid-2"))
+		held, err := c.Acquire(t.Context(), id, node("uid-2"), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestANodeOfTheSameNameIsAnotherOne(t *testing.T) {
 			t.Errorf("reborn once it is remembered, error %v", err)
 		}
 		time.Sleep(2 * duration)
-		if held, err = c.Acquire(t.Context(), id, node("uid-3")); err != nil || held.Reborn(node("uid-3")) {
+		if held, err = c.Acquire(t.Context(), id, node("uid-3"), ""); err != nil || held.Reborn(node("uid-3")) {
 			t.Errorf("an expired claim knows nothing of the node's past: %v", err)
 		}
 	})

@@ -57,7 +57,7 @@ func (r *session) letGo(ctx context.Context, id string) error {
 		return err
 	}
 	if record.Suspends != "" || record.Holder != r.WorkflowUID {
-		held, err := r.claims.Acquire(ctx, id, nil)
+		held, err := r.claims.Acquire(ctx, id, nil, "")
 		if err != nil {
 			return err
 		}

@@ -98,7 +98,7 @@ func (r *session) takeOut(ctx context.Context, t asg.Target, n *corev1.Node) err
 		return err
 	}
 	if t.Instance.Gone() {
-		if err := r.sayWhatIsLeft(ctx, t); err != nil {
+		if err := r.sayWhatIsLeft(ctx, t.Instance); err != nil {
 			return err
 		}
 	}
@@ -142,10 +142,18 @@ func (r *session) detach(ctx context.Context, t asg.Target, n *corev1.Node, repl
 		return err
 	}
 	r.change("instance %s: detached from Auto Scaling group %s", id, before.Name)
-	for _, difference := range asg.Compare(before, after, id) {
+	differences := asg.Compare(before, after, id)
+	for _, difference := range differences {
 		r.warn(ctx, difference)
 	}
-	return nil
+	if len(differences) == 0 {
+		return nil
+	}
+	now, err := r.asg.Instance(ctx, id)
+	if err != nil || !now.Gone() {
+		return err
+	}
+	return r.sayWhatIsLeft(ctx, now)
 }
 
 // releaseReplacements gives newcomers that took the instance's place back to cluster-autoscaler.

@@ -34,7 +34,7 @@ func settle(ctx context.Context, r *session) error {
 	}
 	id := target.Instance.ID
 	if n == nil && target.Instance.Gone() && target.Lifecycle() != asg.Standby { // by another hand, or by spot reclaim
-		return errors.Join(r.nothingLeft(ctx, id), r.sayWhatIsLeft(ctx, target), r.done("instance %s is %s, nothing is left of it", id, target.Instance.State))
+		return errors.Join(r.nothingLeft(ctx, id), r.sayWhatIsLeft(ctx, target.Instance), r.done("instance %s is %s, nothing is left of it", id, target.Instance.State))
 	}
 	begun, err := r.begun(ctx, target, n)
 	switch {
@@ -80,8 +80,8 @@ func (r *session) nothingLeft(ctx context.Context, id string) error {
 
 // sayWhatIsLeft warns of a desired capacity that the slow way round had raised for an instance which was lost before it
 // could be lowered again. To lower it now would let some instance go.
-func (r *session) sayWhatIsLeft(ctx context.Context, t asg.Target) error {
-	note, err := r.asg.Raised(ctx, t)
+func (r *session) sayWhatIsLeft(ctx context.Context, i asg.Instance) error {
+	note, err := r.asg.Raised(ctx, i)
 	if note != "" {
 		r.warn(ctx, note)
 	}

@@ -154,7 +154,7 @@ func (r *session) settleFor(ctx context.Context, l *leftover) (outcome string, e
 	if action := child.action(ctx, l.InstanceID); action != "" {
 		child.Action = action
 	}
-	if _, err := child.claims.Acquire(ctx, l.InstanceID, l.node); err != nil {
+	if _, err := child.claims.Acquire(ctx, l.InstanceID, l.node, ""); err != nil {
 		return "", err
 	}
 	err = settle(ctx, child)

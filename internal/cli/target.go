@@ -117,7 +117,7 @@ func (r *session) claimed(ctx context.Context, n *corev1.Node, act func(context.
 		}
 		return act(ctx)
 	}
-	held, err := r.claims.Acquire(ctx, r.result.InstanceID, n)
+	held, err := r.claims.Acquire(ctx, r.result.InstanceID, n, r.result.ASGName)
 	if apierrors.IsNotFound(err) {
 		return hint.Errorf("create it, or name another with --lease-namespace", "claiming instance %q: namespace %q does not exist in the cluster", r.result.InstanceID, r.LeaseNamespace)
 	}
