@@ -158,7 +158,7 @@ func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Nod
 		if err != nil {
 			return false, "", err
 		}
-		replaced = came.taken != nil
+		replaced = came.taken != nil && !came.short
 		coming := h.Booting > 0 || h.Lifecycle == asg.EnteringStandby || (len(h.Candidates) > 0 && r.patience(n, "") == nil)
 		return replaced || !coming, h.Describe(t.Instance.ID, ""), nil
 	})
@@ -195,8 +195,12 @@ func (r *session) comeback(t asg.Target, n *corev1.Node) (*asg.Return, error) {
 	}
 	back.Keep = func(ctx context.Context, memo asg.Memo) error {
 		text, err := json.Marshal(memo)
+		if err != nil {
+			return err
+		}
+		after, err := r.nodes.Apply(ctx, n, node.Returning(string(text)))
 		if err == nil {
-			n, err = r.nodes.Apply(ctx, n, node.Returning(string(text)))
+			n = after // a failure may be tried again
 		}
 		return err
 	}

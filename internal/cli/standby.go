@@ -173,15 +173,14 @@ func (r *session) handOver(ctx context.Context, t asg.Target, n *corev1.Node, ba
 		if err != nil {
 			return false, status, err
 		}
-		late := r.patience(n, status)
-		if came.taken != nil && h.Stands() && (!came.more || late != nil) {
+		if came.taken != nil && h.Stands() && !came.short {
 			r.result.ReplacementInstance, r.result.ReplacementNode = node.InstanceID(came.taken.Spec.ProviderID), came.taken.Name
 			return true, "", nil
 		}
 		if came.status != "" {
 			status += ", " + came.status
 		}
-		return false, status, late
+		return false, status, r.patience(n, status)
 	})
 	if err != nil {
 		return err
@@ -211,12 +210,13 @@ type newcomers struct {
 	names  map[string][]string // of the Nodes, by instance
 }
 
-// arrival is what find found: a newcomer that takes the target's place, or what it waits for. more says that the group is
-// not whole without the target, and that other newcomers are on their way: somebody has raised the desired capacity, say.
+// arrival is what find found: a newcomer that takes the target's place, or what it waits for. short says that the group is
+// not whole without the target all the same. Others may have been lost, or the desired capacity raised; or another recycle
+// that began earlier had this newcomer for its own: once that is over, nothing tells it from a free one.
 type arrival struct {
 	taken  *corev1.Node
 	status string
-	more   bool
+	short  bool
 }
 
 // find takes newcomers whose Nodes are Ready until they weigh enough. It marks no Node before that one can serve: another
@@ -225,7 +225,6 @@ func (f *newcomers) find(ctx context.Context, h asg.Handover, searchAll bool) (a
 	var free []*corev1.Node
 	var came arrival
 	var taken, ready int32
-	coming := h.Booting
 	weights := map[string]int32{}
 	for _, candidate := range h.Candidates {
 		n, err := f.nodeOf(ctx, candidate.ID, searchAll)
@@ -233,9 +232,7 @@ func (f *newcomers) find(ctx context.Context, h asg.Handover, searchAll bool) (a
 		if err != nil {
 			return came, err
 		}
-		if n == nil || !node.Ready(n) {
-			coming++
-		} else {
+		if n != nil && node.Ready(n) {
 			ready += candidate.Weight
 		}
 		switch {
@@ -256,7 +253,7 @@ func (f *newcomers) find(ctx context.Context, h asg.Handover, searchAll bool) (a
 		}
 		weight := weights[node.InstanceID(n.Spec.ProviderID)]
 		if came.taken, taken = n, taken+weight; !node.Ready(free[0]) {
-			ready, coming = ready+weight, coming-1
+			ready += weight
 		}
 	}
 	switch {
@@ -267,10 +264,10 @@ func (f *newcomers) find(ctx context.Context, h asg.Handover, searchAll bool) (a
 		came.taken = nil
 		return came, nil
 	}
-	came.more = coming > 0 && !h.Whole(ready)
+	came.short = !h.Whole(ready)
 	came.status = fmt.Sprintf("replacement %s (node %s) is Ready", node.InstanceID(came.taken.Spec.ProviderID), came.taken.Name)
-	if came.more {
-		came.status += fmt.Sprintf(", %d more instance(s) that the group wants are on their way", coming)
+	if came.short {
+		came.status += ", but the group is short of its desired capacity without the instance"
 	}
 	return came, nil
 }
