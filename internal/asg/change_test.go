@@ -166,7 +166,7 @@ func TestShutDown(t *testing.T) {
 				}
 				ctx, cancel := a.soon()
 				defer cancel()
-				a.must(a.client.ShutDown(ctx, id, c.action))
+				a.must(a.client.ShutDown(ctx, id, c.action, func(context.Context) error { return nil }))
 				if state := a.state(id); state != c.state {
 					a.Errorf("instance is %s", state)
 				}
@@ -184,10 +184,10 @@ func TestShutDownOfWhatCannotBeStopped(t *testing.T) {
 		a.must(err)
 		time.Sleep(time.Minute)
 		a.must(a.sim.ChangeInstance(id, "instance-store", ""))
-		if err := a.client.ShutDown(a.Context(), id, asg.Stop); err == nil || hint.Of(err) != "submit again with action=terminate" {
+		if err := a.client.ShutDown(a.Context(), id, asg.Stop, func(context.Context) error { return nil }); err == nil || hint.Of(err) != "submit again with action=terminate" {
 			a.Errorf("error %v, hint %q", err, hint.Of(err))
 		}
-		a.must(a.client.ShutDown(a.Context(), id, asg.Terminate))
+		a.must(a.client.ShutDown(a.Context(), id, asg.Terminate, func(context.Context) error { return nil }))
 	})
 }
 

@@ -187,8 +187,9 @@ func (c *Client) exitStandby(ctx context.Context, g Group, id string) error {
 	}
 }
 
-// ShutDown stops or terminates an instance that belongs to no group and waits until that is done.
-func (c *Client) ShutDown(ctx context.Context, id string, action Action) error {
+// ShutDown stops or terminates an instance that belongs to no group and waits until that is done. Each time before it acts
+// it asks ready, whose error ends it.
+func (c *Client) ShutDown(ctx context.Context, id string, action Action, ready func(context.Context) error) error {
 	return c.Wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		i, err := c.Instance(ctx, id)
 		if err != nil {
@@ -198,6 +199,12 @@ func (c *Client) ShutDown(ctx context.Context, id string, action Action) error {
 		case i.State == "terminated", i.State == "stopped" && action == Stop:
 			return true, "", nil
 		case i.Gone(), i.State == "stopping" && action == Stop:
+			return false, fmt.Sprintf("instance %s is %s", id, i.State), nil
+		}
+		if err := ready(ctx); err != nil {
+			return false, "", err
+		}
+		switch {
 		case action == Terminate:
 			c.Log.InfoContext(ctx, "terminating instance", "instance", id)
 			if _, err := c.Instances.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}}); err != nil {

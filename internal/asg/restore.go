@@ -102,13 +102,27 @@ func (c *Client) BringBack(ctx context.Context, r *Return) (note string, err err
 		}
 		return false, status, err
 	})
-	if errors.Is(err, ErrLeft) && r.Memo.Stage != "" && r.Memo.Stage != Lowering {
-		if g, lookErr := c.Group(ctx, r.Group); lookErr == nil && g.Desired > r.Memo.Desired {
-			note = surplus(g.Name, g.Desired)
-		}
-	}
 	return note, err
 }
+
+// LeftOver says by how much a desired capacity that was raised for the return of an instance is too high, because the
+// instance was lost meanwhile, or "".
+func (c *Client) LeftOver(ctx context.Context, group string, m Memo) (note string, err error) {
+	if group == "" || m.Stage == "" || m.Stage == Lowering {
+		return "", nil
+	}
+	g, err := c.Group(ctx, group)
+	if errors.Is(err, errNoGroup) || (err == nil && g.Desired <= m.Desired) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return surplus(g.Name, g.Desired), nil
+}
+
+// ErrDead is the cause of an error that ends a bring-back of an instance which is terminated: its group would replace it.
+var ErrDead = errors.New("it is terminated")
 
 // ErrLeft is the cause of an error that ends a bring-back because somebody else has taken the target out of its group.
 var ErrLeft = errors.New("it is no longer a member of Auto Scaling group")
@@ -130,6 +144,13 @@ func (c *Client) exit(ctx context.Context, r *Return) error {
 	m, g, err := c.member(ctx, r.Group, r.ID)
 	if err != nil || m.Lifecycle != Standby {
 		return err
+	}
+	i, err := c.Instance(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	if i.Gone() {
+		return fmt.Errorf("bringing instance %q back into service: %w", r.ID, ErrDead)
 	}
 	if g.Suspends(Launch) {
 		return hint.Errorf("resume it: aws autoscaling resume-processes --auto-scaling-group-name "+r.Group+" --scaling-processes Launch",

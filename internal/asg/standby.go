@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -150,6 +151,9 @@ func (c *Client) launchedSince(ctx context.Context, group string, since time.Tim
 	return newer, nil
 }
 
+// notOfAnID splits a sentence at what no instance id has: one id of 8 digits can be the beginning of one of 17.
+func notOfAnID(r rune) bool { return r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+
 // standbySince reads from the activities, newest first, when an instance was put on standby. Auto Scaling keeps them for
 // six weeks and names the instance in the description only.
 func (c *Client) standbySince(ctx context.Context, group, id string) (time.Time, error) {
@@ -160,7 +164,7 @@ func (c *Client) standbySince(ctx context.Context, group, id string) (time.Time,
 			return time.Time{}, fmt.Errorf("describing scaling activities of Auto Scaling group %q: %w", group, err)
 		}
 		for _, a := range page.Activities {
-			if d := aws.ToString(a.Description); strings.Contains(d, "to Standby") && strings.Contains(d, id) {
+			if d := aws.ToString(a.Description); strings.Contains(d, "to Standby") && slices.Contains(strings.FieldsFunc(d, notOfAnID), id) {
 				return aws.ToTime(a.StartTime), nil
 			}
 		}

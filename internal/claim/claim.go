@@ -30,6 +30,7 @@ const (
 	annotationWorkflow = "eks-recycle.io/workflow"
 	annotationGroup    = "eks-recycle.io/asg"
 	annotationSuspends = "eks-recycle.io/suspends" // a process of the group
+	annotationReturn   = "eks-recycle.io/return"   // how far the instance's return to service has come
 )
 
 // own is the label of every claim.
@@ -152,7 +153,7 @@ func (c Claims) stamp(lease *coordinationv1.Lease) *coordinationv1.Lease {
 	if holder(lease) != c.Holder {
 		transitions := int32(0)
 		if lease.Spec.LeaseTransitions != nil {
-			transitions = *lease.Spec.LeaseTransitions + 1
+			transitions = min(max(*lease.Spec.LeaseTransitions, 0), math.MaxInt32-1) + 1
 		}
 		lease.Spec.LeaseTransitions, lease.Spec.AcquireTime = &transitions, &now
 	}

@@ -45,6 +45,7 @@ type Record struct {
 	Holder, Workflow string
 	Node, NodeUID    string
 	Group, Suspends  string
+	Return           string // how far the instance's return to service has come
 	Until            time.Time
 }
 
@@ -100,7 +101,7 @@ func (c Claims) Records(ctx context.Context) ([]Record, error) {
 func recordOf(lease *coordinationv1.Lease) Record {
 	r := Record{
 		Holder: holder(lease), Workflow: lease.Annotations[annotationWorkflow], Node: lease.Annotations[annotationNode], NodeUID: lease.Annotations[annotationNodeUID],
-		Group: lease.Annotations[annotationGroup], Suspends: lease.Annotations[annotationSuspends], Until: expiry(lease),
+		Group: lease.Annotations[annotationGroup], Suspends: lease.Annotations[annotationSuspends], Return: lease.Annotations[annotationReturn], Until: expiry(lease),
 	}
 	r.InstanceID = strings.TrimPrefix(lease.Name, prefix)
 	if r.OnGroup = strings.HasPrefix(lease.Name, prefix+"asg-"); r.OnGroup {

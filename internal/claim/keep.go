@@ -52,6 +52,15 @@ func (c *Claim) Suspends(ctx context.Context, group, process string) error {
 	return err
 }
 
+// Returning writes down how far the return of the instance to service has come, in words of the caller.
+func (c *Claim) Returning(ctx context.Context, how string) error {
+	_, err := c.update(ctx, map[string]string{annotationReturn: how})
+	return err
+}
+
+// Return is what Returning wrote down last, this holder or one that it took the claim over from.
+func (c *Claim) Return() string { return c.current().Annotations[annotationReturn] }
+
 // Suspended returns the process of the group that the recycle, or one that it took the claim over from, has suspended.
 func (c *Claim) Suspended() string {
 	return c.current().Annotations[annotationSuspends]

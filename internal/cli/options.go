@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/drain"
@@ -152,6 +153,12 @@ func (o Options) validate(c *cli.Context, s step) error {
 		if c.Duration(name) <= 0 {
 			return fmt.Errorf("--%s must be longer than nothing", name)
 		}
+	}
+	if o.PollInterval > time.Hour {
+		return fmt.Errorf("--poll-interval must be at most 1h")
+	}
+	if problems := validation.IsDNS1123Label(o.LeaseNamespace); len(problems) > 0 {
+		return fmt.Errorf("--lease-namespace %q is malformed: %s", o.LeaseNamespace, problems[0])
 	}
 	if o.ClaimDuration < 3*time.Second {
 		return fmt.Errorf("--claim-duration must be at least 3s")

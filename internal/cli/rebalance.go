@@ -16,19 +16,20 @@ func (r *session) suspendRebalance(ctx context.Context, g asg.Group) error {
 		return nil
 	}
 	err := r.alone(ctx, g.Name, func(ctx context.Context) error {
+		mine := r.held.Suspended() != ""
+		others, err := r.othersSuspend(ctx, g.Name)
+		if err != nil || (!mine && !others && g.Suspends(asg.AZRebalance)) {
+			return err
+		}
+		if err := r.held.Suspends(ctx, g.Name, asg.AZRebalance); err != nil {
+			return err
+		}
 		now, err := r.asg.Group(ctx, g.Name)
-		if err != nil {
+		switch suspended := now.Suspends(asg.AZRebalance); {
+		case err != nil, suspended && (mine || others):
 			return err
-		}
-		suspended := now.Suspends(asg.AZRebalance)
-		if suspended && r.held.Suspended() == "" {
-			others, err := r.othersSuspend(ctx, g.Name)
-			if err != nil || !others {
-				return err
-			}
-		}
-		if err := r.held.Suspends(ctx, g.Name, asg.AZRebalance); err != nil || suspended {
-			return err
+		case suspended: // by somebody else, in this very moment
+			return r.claims.Resumed(ctx, r.result.InstanceID)
 		}
 		r.change("Auto Scaling group %s: AZRebalance suspended", g.Name)
 		return r.asg.Suspend(ctx, g.Name, asg.AZRebalance)

@@ -94,15 +94,12 @@ func (r *session) takeOut(ctx context.Context, t asg.Target, n *corev1.Node) err
 			return err
 		}
 	}
-	if err := r.lastLook(ctx, n); err != nil { // the detach can take minutes
-		return err
-	}
 	if t.Instance.Gone() {
 		if err := r.sayWhatIsLeft(ctx, t.Instance); err != nil {
 			return err
 		}
 	}
-	if err := r.asg.ShutDown(ctx, id, r.Action); err != nil {
+	if err := r.asg.ShutDown(ctx, id, r.Action, func(ctx context.Context) error { return r.lastLook(ctx, n) }); err != nil {
 		return err
 	}
 	r.change("instance %s: %s", id, past(r.Action))

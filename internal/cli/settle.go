@@ -41,7 +41,7 @@ func settle(ctx context.Context, r *session) error {
 	case err != nil:
 		return err
 	case !begun:
-		return errors.Join(r.letGo(ctx, id), r.done("nothing was changed: instance %s is as it was", id))
+		return errors.Join(r.nothingLeft(ctx, id), r.done("nothing was changed: instance %s is as it was", id))
 	case r.WorkflowStatus == "Succeeded" && n == nil:
 		return errors.Join(r.letGo(ctx, id), r.done("recycled: instance %s is %s", id, target.Instance.State))
 	}
@@ -51,6 +51,10 @@ func settle(ctx context.Context, r *session) error {
 		return r.done("left alone: %v", held)
 	}
 	switch {
+	case errors.Is(err, asg.ErrDead):
+		return settle(ctx, r) // it does not go back, then
+	case errors.Is(err, asg.ErrLeft):
+		return errors.Join(r.nothingLeft(ctx, id), r.done("nothing is left to bring back: %v", err))
 	case err != nil:
 		return err
 	case retired(target, n):
@@ -73,9 +77,30 @@ func (r *session) begun(ctx context.Context, t asg.Target, n *corev1.Node) (bool
 	return record != nil && record.Holder == r.WorkflowUID, err
 }
 
-// nothingLeft gives back what the recycle of an instance held that is no more.
+// nothingLeft gives back what the recycle of an instance held that is no more, and says if the instance was lost on its
+// way back into service, for which the desired capacity had been raised.
 func (r *session) nothingLeft(ctx context.Context, id string) error {
-	return errors.Join(r.releaseReplacements(ctx, id), r.letGo(ctx, id))
+	if err := r.releaseReplacements(ctx, id); err != nil {
+		return err
+	}
+	record, err := r.claims.Record(ctx, id)
+	if err != nil {
+		return err
+	}
+	if record != nil {
+		memo, err := memoOf(record.Return)
+		if err != nil {
+			return err
+		}
+		note, err := r.asg.LeftOver(ctx, record.Group, memo)
+		if err != nil {
+			return err
+		}
+		if note != "" {
+			r.warn(ctx, note)
+		}
+	}
+	return r.letGo(ctx, id)
 }
 
 // sayWhatIsLeft warns of a desired capacity that the slow way round had raised for an instance which was lost before it
@@ -166,45 +191,42 @@ func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Nod
 }
 
 // callOff ends what a killed settle or restore had begun, for a recycle that goes on after all.
-func (r *session) callOff(ctx context.Context, t asg.Target, n *corev1.Node) (*corev1.Node, error) {
-	back, err := r.comeback(t, n)
+func (r *session) callOff(ctx context.Context, t asg.Target) error {
+	back, err := r.comeback(t)
 	switch {
 	case err != nil || back.Memo.Stage == "":
-		return n, err
+		return err
 	case t.Lifecycle() == asg.Standby:
 		err = r.asg.CallOff(ctx, back)
 	default:
 		err = r.returned(ctx, back)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return r.nodes.Apply(ctx, n, node.Returning(""))
+	return r.held.Returning(ctx, "")
 }
 
-// comeback is how far the return of the instance to service has come. The Node keeps it, and may be nil.
-func (r *session) comeback(t asg.Target, n *corev1.Node) (*asg.Return, error) {
-	back := &asg.Return{Group: t.Group.Name, ID: t.Instance.ID, Keep: func(context.Context, asg.Memo) error { return nil }}
-	if n == nil {
-		return back, nil
-	}
-	if text := n.Annotations[node.AnnotationReturning]; text != "" {
-		if err := json.Unmarshal([]byte(text), &back.Memo); err != nil {
-			return nil, hint.Errorf("remove the annotation and set the desired capacity of the group by hand", "node %q has a malformed annotation %s: %w", n.Name, node.AnnotationReturning, err)
-		}
-	}
-	back.Keep = func(ctx context.Context, memo asg.Memo) error {
+// comeback is how far the return of the instance to service has come. The claim keeps it: a Node can be gone meanwhile.
+func (r *session) comeback(t asg.Target) (*asg.Return, error) {
+	memo, err := memoOf(r.held.Return())
+	return &asg.Return{Group: t.Group.Name, ID: t.Instance.ID, Memo: memo, Keep: func(ctx context.Context, memo asg.Memo) error {
 		text, err := json.Marshal(memo)
 		if err != nil {
 			return err
 		}
-		after, err := r.nodes.Apply(ctx, n, node.Returning(string(text)))
-		if err == nil {
-			n = after // a failure may be tried again
-		}
-		return err
+		return r.held.Returning(ctx, string(text))
+	}}, err
+}
+
+func memoOf(text string) (memo asg.Memo, err error) {
+	if text == "" {
+		return memo, nil
 	}
-	return back, nil
+	if err := json.Unmarshal([]byte(text), &memo); err != nil {
+		return memo, hint.Errorf("set the desired capacity of the group by hand, then delete the Lease", "the claim's annotation %q is malformed: %w", text, err)
+	}
+	return memo, nil
 }
 
 func (r *session) returned(ctx context.Context, back *asg.Return) error {
@@ -217,7 +239,7 @@ func (r *session) returned(ctx context.Context, back *asg.Return) error {
 
 // bringBack returns the instance to service and the Node to how it was.
 func (r *session) bringBack(ctx context.Context, t asg.Target, n *corev1.Node) error {
-	back, err := r.comeback(t, n)
+	back, err := r.comeback(t)
 	if err != nil {
 		return err
 	}

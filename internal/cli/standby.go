@@ -54,10 +54,12 @@ func standby(ctx context.Context, r *session) error {
 // forget drops what an earlier recycle wrote down and what holds no more: everything if the instance is back in service,
 // else the time by which its replacement was due.
 func (r *session) forget(ctx context.Context, t asg.Target, n *corev1.Node) (*corev1.Node, error) {
-	n, err := r.callOff(ctx, t, n)
+	if err := r.callOff(ctx, t); err != nil {
+		return nil, err
+	}
 	switch {
-	case err != nil || !r.held.Fresh:
-		return n, err
+	case !r.held.Fresh:
+		return n, nil
 	case t.Lifecycle() != asg.InService:
 		return r.nodes.Apply(ctx, n, node.Patient)
 	}
@@ -196,7 +198,10 @@ func (r *session) handOver(ctx context.Context, t asg.Target, n *corev1.Node, ba
 // patience ends the wait for a replacement, counted over all attempts.
 func (r *session) patience(n *corev1.Node, status string) error {
 	started, err := time.Parse(time.RFC3339, n.Annotations[node.AnnotationStartedAt])
-	if err != nil || time.Since(started) < r.ReplacementTimeout {
+	if err != nil {
+		return hint.Errorf("remove the annotation to start the wait anew", "node %q has a malformed annotation %s: %w", n.Name, node.AnnotationStartedAt, err)
+	}
+	if time.Since(started) < r.ReplacementTimeout {
 		return nil
 	}
 	return hint.Errorf("see the group's activities: aws autoscaling describe-scaling-activities --auto-scaling-group-name "+r.result.ASGName,

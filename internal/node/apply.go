@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -58,34 +61,47 @@ func Changes(n *corev1.Node, marks ...Mark) bool {
 	return changes || err != nil
 }
 
+// marked is what marks may change of a Node. The rest, which can have 20 KiB, need not be compared.
+type marked struct {
+	Metadata struct {
+		Labels          map[string]string `json:"labels,omitempty"`
+		Annotations     map[string]string `json:"annotations,omitempty"`
+		UID             types.UID         `json:"uid,omitempty"`
+		ResourceVersion string            `json:"resourceVersion,omitempty"`
+	} `json:"metadata"`
+	Spec struct {
+		Taints        []corev1.Taint `json:"taints,omitempty"`
+		Unschedulable bool           `json:"unschedulable,omitempty"`
+	} `json:"spec"`
+}
+
+func markedOf(n *corev1.Node) (m marked) {
+	m.Metadata.Labels, m.Metadata.Annotations = n.Labels, n.Annotations
+	m.Spec.Taints, m.Spec.Unschedulable = n.Spec.Taints, n.Spec.Unschedulable
+	return m
+}
+
 func diff(n *corev1.Node, marks []Mark) (patch []byte, changes bool, err error) {
-	marked := n.DeepCopy()
+	after := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: maps.Clone(n.Labels), Annotations: maps.Clone(n.Annotations)}}
+	after.Spec = corev1.NodeSpec{ProviderID: n.Spec.ProviderID, Taints: slices.Clone(n.Spec.Taints), Unschedulable: n.Spec.Unschedulable}
 	for _, mark := range marks {
-		mark(marked)
+		mark(after)
 	}
-	from, err := json.Marshal(n)
+	was, is := markedOf(n), markedOf(after)
+	if equality.Semantic.DeepEqual(was, is) {
+		return nil, false, nil
+	}
+	from, err := json.Marshal(was)
 	if err != nil {
 		return nil, false, err
 	}
-	to, err := json.Marshal(marked)
+	// A patch that carries both is refused if the Node is another one, or has changed.
+	is.Metadata.UID, is.Metadata.ResourceVersion = n.UID, n.ResourceVersion
+	to, err := json.Marshal(is)
 	if err != nil {
 		return nil, false, err
 	}
 	patch, err = jsonpatch.CreateMergePatch(from, to)
-	if err != nil || string(patch) == "{}" {
-		return nil, false, err
-	}
-	var doc map[string]any
-	if err := json.Unmarshal(patch, &doc); err != nil {
-		return nil, false, err
-	}
-	meta, _ := doc["metadata"].(map[string]any)
-	if meta == nil {
-		meta = map[string]any{}
-	}
-	meta["uid"], meta["resourceVersion"] = string(n.UID), n.ResourceVersion
-	doc["metadata"] = meta
-	patch, err = json.Marshal(doc)
 	return patch, true, err
 }
 

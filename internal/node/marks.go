@@ -30,8 +30,6 @@ const (
 	// AnnotationRetiringSince is when the retire step began to take the instance out of its group, RFC 3339. The instance's
 	// tags say so too, but EC2 may show them late.
 	AnnotationRetiringSince = "eks-recycle.io/retiring-since"
-	// AnnotationReturning is how far a bring-back came that was killed.
-	AnnotationReturning = "eks-recycle.io/returning"
 	// LabelLeaving is on the leaving Node and names its instance. It is a label, so that a sweep finds the Node: no selector
 	// reaches a taint.
 	LabelLeaving = "eks-recycle.io/leaving"
@@ -78,24 +76,13 @@ func Leaving(workflow string, baseline []string, now time.Time) Mark {
 // its replacement and its clocks mean nothing any more. What was there before the first mark stays remembered.
 func Anew(n *corev1.Node) {
 	ensure(n)
-	for _, key := range []string{AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationReturning, AnnotationWaitsFor} {
+	for _, key := range []string{AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationWaitsFor} {
 		delete(n.Annotations, key)
 	}
 }
 
 // Patient lets the wait for a replacement begin again, for a workflow that takes up what another one left.
 func Patient(n *corev1.Node) { ensure(n); delete(n.Annotations, AnnotationStartedAt) }
-
-// Returning writes down how far a bring-back came; empty forgets it.
-func Returning(memo string) Mark {
-	return func(n *corev1.Node) {
-		ensure(n)
-		n.Annotations[AnnotationReturning] = memo
-		if memo == "" {
-			delete(n.Annotations, AnnotationReturning)
-		}
-	}
-}
 
 // Retiring writes down that the instance is on its way out of its group.
 func Retiring(now time.Time) Mark {
@@ -194,7 +181,7 @@ func Restored(n *corev1.Node) {
 		putBack(n.Labels, excludeFromBalancers, was.ExcludeFromBalancers)
 	}
 	removeTaint(n)
-	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationReturning, AnnotationWaitsFor} {
+	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationWaitsFor} {
 		delete(n.Annotations, key)
 	}
 	delete(n.Labels, LabelLeaving)
