@@ -13,7 +13,7 @@ LINT_VERSION := v2.15.0
 LINT := $(CURDIR)/.sandbox/cache/tools/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build image lint unit e2e test demo sandbox-up sandbox-down bench
+.PHONY: help build image lint unit e2e test demo sandbox-up sandbox-down bench soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ image: ## build the container image, with IMAGE_BUILDER=docker, podman or builda
 lint: $(LINT) ## lint the code, import doors included
 	$(LINT) run ./...
 
-unit: ## unit tests, whole recycles against the simulator, workflow templates; under a minute when warm
+unit: ## unit tests, whole recycles against the simulator, 20,000 random schedules, workflow templates; some minutes
 	go test ./cmd/... ./internal/... ./test/docs/... ./test/workflows/...
 
 e2e: ## recycle nodes of a real local cluster; needs root on Linux
@@ -50,6 +50,13 @@ sandbox-up: ## start that cluster and leave it running
 
 sandbox-down: ## stop it
 	$(SANDBOX) down
+
+# How long, such as 90m or 8h.
+SOAK ?= 9999h
+
+soak: ## play random schedules for SOAK, or until interrupted
+	go test -c -o bin/soak.test ./internal/cli
+	cd internal/cli && SCHEDULES_UNTIL=$(SOAK) ../../bin/soak.test -test.run TestRandomSchedules -test.v -test.timeout 0
 
 bench: ## memory and time of draining a big node
 	go test -run '^$$' -bench . -benchmem ./internal/drain/...

@@ -427,3 +427,48 @@ func TestMayRetireChangesNothing(t *testing.T) {
 		})
 	}
 }
+
+// An instance may be lost at any time of its return to service.
+func TestWhatTheReturnOfALostInstanceLeaves(t *testing.T) {
+	for name, c := range map[string]struct {
+		memo    asg.Memo
+		desired int32 // that the group was left with
+		want    int32
+		note    bool
+	}{
+		"the capacity was lowered for it":              {asg.Memo{Stage: asg.Lowering, Desired: 3, Weight: 1}, 2, 3, false},
+		"it was about to be lowered":                   {asg.Memo{Stage: asg.Lowering, Desired: 3, Weight: 1}, 3, 3, false},
+		"it was back, and so was the capacity":         {asg.Memo{Stage: asg.Exiting, Desired: 3, Weight: 1}, 3, 3, false},
+		"somebody else has set it since":               {asg.Memo{Stage: asg.Exiting, Desired: 5, Weight: 1}, 2, 2, false},
+		"the capacity was raised for it":               {asg.Memo{Stage: asg.Raising, Desired: 2, Weight: 1}, 3, 3, true},
+		"a surplus was accepted for it":                {asg.Memo{Stage: asg.Surplus, Desired: 3, Weight: 1}, 4, 4, true},
+		"a surplus was to be accepted, but it was not": {asg.Memo{Stage: asg.Surplus, Desired: 3, Weight: 1}, 3, 3, false},
+		"nothing was begun":                            {asg.Memo{}, 3, 3, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inAccount(t, 1, 5, nil, func(a *account) {
+				_, err := a.groups.UpdateAutoScalingGroup(a.Context(), &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: aws.String(group), DesiredCapacity: &c.desired})
+				a.must(err)
+				note, err := a.client.LeftOver(a.Context(), group, c.memo)
+				a.must(err)
+				if got := a.group().Desired; got != c.want || (note != "") != c.note {
+					a.Errorf("desired capacity %d, note %q", got, note)
+				}
+			})
+		})
+	}
+}
+
+func TestACapacityThatWasEvenedOutIsNotLoweredAgain(t *testing.T) {
+	inAccount(t, 3, 5, nil, func(a *account) {
+		a.configure(noLaunches)
+		baseline := a.onStandby()
+		_, err := a.bringBack(a.Context(), baseline)
+		a.must(err)
+		_, err = a.groups.UpdateAutoScalingGroup(a.Context(), &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: aws.String(group), DesiredCapacity: aws.Int32(4)})
+		a.must(err)
+		if _, err = a.bringBack(a.Context(), baseline); err != nil || a.group().Desired != 4 {
+			a.Errorf("desired capacity %d, error %v", a.group().Desired, err)
+		}
+	})
+}

@@ -204,24 +204,28 @@ func (c *Client) ShutDown(ctx context.Context, id string, action Action, ready f
 		if err := ready(ctx); err != nil {
 			return false, "", err
 		}
-		switch {
-		case action == Terminate:
-			c.Log.InfoContext(ctx, "terminating instance", "instance", id)
-			if _, err := c.Instances.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}}); err != nil {
-				return false, "", fmt.Errorf("terminating instance %q: %w", id, err)
-			}
-		default:
-			c.Log.InfoContext(ctx, "stopping instance", "instance", id)
-			_, err := c.Instances.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{id}})
-			if awserr.IsStopUnsupported(err) {
-				err = hint.Wrap(err, "submit again with action=terminate")
-			}
-			if err != nil {
-				return false, "", fmt.Errorf("stopping instance %q: %w", id, err)
-			}
-		}
-		return false, fmt.Sprintf("instance %s is %s", id, i.State), nil
+		return false, fmt.Sprintf("instance %s is %s", id, i.State), c.shutDown(ctx, id, action)
 	})
+}
+
+func (c *Client) shutDown(ctx context.Context, id string, action Action) error {
+	if action == Terminate {
+		c.Log.InfoContext(ctx, "terminating instance", "instance", id)
+		if _, err := c.Instances.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}}); err != nil {
+			return fmt.Errorf("terminating instance %q: %w", id, err)
+		}
+		return nil
+	}
+	c.Log.InfoContext(ctx, "stopping instance", "instance", id)
+	_, err := c.Instances.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{id}})
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("stopping instance %q: %w", id, err)
+	if awserr.IsStopUnsupported(err) {
+		return hint.Wrap(err, "submit again with action=terminate")
+	}
+	return err
 }
 
 // Compare says what of a group changed during a detach that should not have: somebody else's doing, or AWS's.

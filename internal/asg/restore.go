@@ -70,6 +70,7 @@ const (
 type Memo struct {
 	Stage   Stage `json:"stage,omitempty"`
 	Desired int32 `json:"desired,omitempty"`
+	Weight  int32 `json:"weight,omitempty"` // of the target
 }
 
 // Return brings a target back into service. Keep stores the memo where the next attempt finds it.
@@ -105,20 +106,27 @@ func (c *Client) BringBack(ctx context.Context, r *Return) (note string, err err
 	return note, err
 }
 
-// LeftOver says by how much a desired capacity that was raised for the return of an instance is too high, because the
-// instance was lost meanwhile, or "".
+// LeftOver ends the bring-back of an instance that was lost meanwhile: a desired capacity that was lowered for it is raised
+// again, and one that was raised for it is told, as lowering it would let some other instance go.
 func (c *Client) LeftOver(ctx context.Context, group string, m Memo) (note string, err error) {
-	if group == "" || m.Stage == "" || m.Stage == Lowering {
+	if group == "" || m.Stage == "" {
 		return "", nil
 	}
-	g, err := c.Group(ctx, group)
-	if errors.Is(err, errNoGroup) || (err == nil && g.Desired <= m.Desired) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	return surplus(g.Name, g.Desired), nil
+	err = c.alone(ctx, group, func(ctx context.Context) error {
+		g, err := c.Group(ctx, group)
+		switch lowered := m.Stage == Lowering || m.Stage == Exiting; {
+		case errors.Is(err, errNoGroup):
+			return nil
+		case err != nil:
+			return err
+		case lowered && g.Desired == m.Desired-m.Weight:
+			return c.setDesired(ctx, group, m.Desired)
+		case !lowered && g.Desired > m.Desired:
+			note = surplus(group, g.Desired)
+		}
+		return nil
+	})
+	return note, err
 }
 
 // ErrDead is the cause of an error that ends a bring-back of an instance which is terminated: its group would replace it.
@@ -157,7 +165,7 @@ func (c *Client) exit(ctx context.Context, r *Return) error {
 			"bringing instance %q back into service: process Launch of Auto Scaling group %q is suspended", r.ID, r.Group)
 	}
 	if changed := g.Desired != r.Memo.Desired && g.Desired != r.Memo.Desired-m.Weight; r.Memo.Stage == "" || changed {
-		if err := r.keep(ctx, Memo{PlanReturn(g, r.ID, r.Baseline), g.Desired}); err != nil {
+		if err := r.keep(ctx, Memo{PlanReturn(g, r.ID, r.Baseline), g.Desired, m.Weight}); err != nil {
 			return err
 		}
 	}
@@ -165,14 +173,14 @@ func (c *Client) exit(ctx context.Context, r *Return) error {
 		if err := c.setDesired(ctx, r.Group, r.Memo.Desired-m.Weight); err != nil {
 			return err
 		}
-		if err := r.keep(ctx, Memo{Exiting, r.Memo.Desired}); err != nil {
+		if err := r.keep(ctx, Memo{Exiting, r.Memo.Desired, m.Weight}); err != nil {
 			return err
 		}
 	}
 	c.Log.InfoContext(ctx, "bringing instance back into service", "instance", r.ID, "asg", r.Group)
 	err = c.exitStandby(ctx, g, r.ID)
 	if err != nil && r.Memo.Stage == Exiting && !c.Wait.Transient(err) { // it raises the capacity again, and did not
-		err = errors.Join(err, r.keep(ctx, Memo{Lowering, r.Memo.Desired}), c.setDesired(ctx, r.Group, r.Memo.Desired))
+		err = errors.Join(err, r.keep(ctx, Memo{Lowering, r.Memo.Desired, m.Weight}), c.setDesired(ctx, r.Group, r.Memo.Desired))
 	}
 	return err
 }
@@ -194,9 +202,11 @@ func (c *Client) evenOut(ctx context.Context, r *Return) (note string, err error
 		return "", nil
 	case g.Desired != r.Memo.Desired+m.Weight || active(g, r.ID)+m.Weight > r.Memo.Desired:
 		return surplus(g.Name, g.Desired), nil // a launch succeeded meanwhile, or somebody else set it
-	default:
-		return "", c.setDesired(ctx, r.Group, r.Memo.Desired)
 	}
+	if err := c.setDesired(ctx, r.Group, r.Memo.Desired); err != nil {
+		return "", err
+	}
+	return "", r.keep(ctx, Memo{}) // who raises it from now on means it
 }
 
 // CallOff takes back what a bring-back of a target on standby has changed, for a recycle that goes on after all.

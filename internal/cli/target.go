@@ -161,7 +161,7 @@ func (r *session) alone(ctx context.Context, group string, act func(context.Cont
 		return err
 	}
 	if err := keeping(ctx, held, act); err != nil {
-		return errors.Join(err, r.claims.ReleaseGroup(ctx, group, id))
+		return err // it may be half done: the next attempt for this instance goes on before another one's turn, or letGo ends it
 	}
 	return r.claims.ReleaseGroup(ctx, group, id)
 }

@@ -149,7 +149,13 @@ func (c *Client) FindNamed(ctx context.Context, id string, names []string) (*cor
 // Delete deletes this very Node, not a later one of the same name. A Node that is gone is no error.
 func (c *Client) Delete(ctx context.Context, n *corev1.Node) error {
 	err := c.Kube.CoreV1().Nodes().Delete(ctx, n.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &n.UID}})
-	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if apierrors.IsConflict(err) { // another Node has the name, or this one was just being written
+		now, getErr := c.Kube.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+		if getErr == nil && now.UID != n.UID {
+			return nil
+		}
+	}
+	if err == nil || apierrors.IsNotFound(err) {
 		return nil
 	}
 	return fmt.Errorf("deleting node %q: %w", n.Name, err)

@@ -1,0 +1,144 @@
+package cli_test
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
+)
+
+// act is what somebody else does, who knows nothing of the recycle and is not careful either. What AWS refuses is nothing
+// to anyone.
+func (g *stage) act(ctx context.Context, kind string) {
+	g.note("someone", kind, nil)
+	g.count(&g.stats.Acts)
+	state := g.groupState()
+	units := max(g.Group.Weight, 1)
+	target := g.ids[0]
+	switch kind {
+	case raiseDesired:
+		g.resize(ctx, "DesiredCapacity", state.Desired+units)
+	case lowerDesired:
+		g.resize(ctx, "DesiredCapacity", state.Desired-units)
+	case raiseMax:
+		g.resize(ctx, "MaxSize", state.Max+units)
+	case lowerMin:
+		g.resize(ctx, "MinSize", max(state.Min-units, 0))
+	case raiseMin:
+		g.resize(ctx, "MinSize", min(state.Min+units, state.Max))
+	case terminateOther, stopOther:
+		if other := g.another(); other != "" {
+			g.outside(other, map[string]string{terminateOther: "terminate", stopOther: "stop"}[kind])
+		}
+	case terminateTarget:
+		g.outside(target, "terminate")
+	case stopTarget:
+		g.outside(target, "stop")
+	case rebalance:
+		_, err := g.sim.Rebalance(group)
+		g.must(err)
+	case startRefresh, refreshTerminate:
+		form := url.Values{"AutoScalingGroupName": {group}}
+		form.Set("Preferences.StandbyInstances", map[string]string{startRefresh: "Wait", refreshTerminate: "Terminate"}[kind])
+		g.ask(ctx, "StartInstanceRefresh", form)
+	case suspendRebalance:
+		_ = g.someone.processes(ctx, "SuspendProcesses", ptr(group), []string{"AZRebalance"})
+	case suspendLaunch:
+		_ = g.someone.processes(ctx, "SuspendProcesses", ptr(group), []string{"Launch"})
+		pause(ctx, 4*time.Minute)
+		_ = g.someone.processes(ctx, "ResumeProcesses", ptr(group), []string{"Launch"})
+	case uncordon:
+		g.editNode(target, func(n *corev1.Node) { n.Spec.Unschedulable = false })
+	case deleteNode:
+		g.dropNode(target)
+	case recreateNode:
+		if n := g.dropNode(target); n != nil {
+			pause(ctx, 5*time.Second)
+			g.register(n)
+		}
+	case exitStandby:
+		g.witness.bringsBack(true)
+		_ = g.someone.move(ctx, "ExitStandby", ptr(group), []string{target}, nil)
+		g.witness.bringsBack(false)
+	case unreadyOther:
+		if other := g.another(); other != "" {
+			g.setReady(other, corev1.ConditionUnknown)
+			pause(ctx, 3*time.Minute)
+			g.setReady(other, corev1.ConditionTrue)
+		}
+	}
+}
+
+func (g *stage) ask(ctx context.Context, action string, form url.Values) {
+	_, err := g.someone.call(ctx, "autoscaling", action, form)
+	if err != nil {
+		g.note("someone", action, err)
+	}
+}
+
+func (g *stage) resize(ctx context.Context, field string, size int) {
+	g.ask(ctx, "UpdateAutoScalingGroup", url.Values{"AutoScalingGroupName": {group}, field: {strconv.Itoa(size)}})
+}
+
+func (g *stage) outside(id, action string) {
+	if err := g.sim.ActOutside(id, action); err != nil {
+		g.note("someone", action+" "+id, err)
+	}
+}
+
+func (g *stage) groupState() awssim.GroupState {
+	return g.sim.State().Groups[0]
+}
+
+// another is a member in service that no lane recycles.
+func (g *stage) another() string {
+	for _, i := range g.sim.State().Instances {
+		if i.LifecycleState == "InService" && i.State == "running" && !slices.Contains(g.targets(), i.ID) {
+			return i.ID
+		}
+	}
+	return ""
+}
+
+func (g *stage) targets() (ids []string) {
+	for _, l := range g.lanes {
+		if !slices.Contains(ids, l.target) {
+			ids = append(ids, l.target)
+		}
+	}
+	return ids
+}
+
+func (g *stage) dropNode(id string) *corev1.Node {
+	n := g.nodeOf(id)
+	if n != nil {
+		_ = g.api.remove("nodes", "", n.Name, nil)
+	}
+	return n
+}
+
+// register makes the Node anew as its kubelet would: of what others wrote on it nothing is left.
+func (g *stage) register(n *corev1.Node) {
+	fresh := n.DeepCopy()
+	fresh.ResourceVersion, fresh.Annotations = "", map[string]string{}
+	fresh.Spec.Taints, fresh.Spec.Unschedulable = nil, false
+	for _, key := range []string{replacesLabel, excludeKey} {
+		delete(fresh.Labels, key)
+	}
+	_, _ = g.api.create("nodes", fresh)
+}
+
+func (g *stage) setReady(id string, status corev1.ConditionStatus) {
+	g.editNode(id, func(n *corev1.Node) {
+		for i := range n.Status.Conditions {
+			if n.Status.Conditions[i].Type == corev1.NodeReady {
+				n.Status.Conditions[i].Status = status
+			}
+		}
+	})
+}

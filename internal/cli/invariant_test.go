@@ -1,0 +1,396 @@
+package cli_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
+)
+
+// witness watches the account and the cluster while recycles run, after every call and every transition, and writes down
+// what must never happen. It knows nothing of the code under test: names of taints, labels and Leases are its own, so that
+// a mistake there cannot excuse itself here. It tells steps from everybody else by the access key of their calls.
+type witness struct {
+	mu          sync.Mutex
+	group       awssim.GroupView
+	nodes       map[string]*corev1.Node // by instance
+	pods        map[string]*corev1.Pod
+	leases      map[string]*coordinationv1.Lease
+	served      map[string]bool      // instances whose node has been Ready once
+	targets     map[string]string    // instance by workflow uid, which is also its access key
+	closed      map[string]time.Time // when a target's node was closed, by instance
+	forced      time.Duration        // max-wait, if pods may be evicted after it; 0: never
+	lost        int                  // capacity that others took away, and that the group has not made good yet
+	excess      int                  // capacity that others made superfluous: so much may scale-in take
+	owed        int                  // what steps have added to the desired capacity and not yet taken away
+	desired     []int                // what it may be at the end
+	min, max    int
+	suspended   map[string]bool      // processes that others have suspended
+	begun       map[string]time.Time // the last call of each workflow and action, when it was sent
+	unclear     map[string]bool      // processes of which nobody can say who has suspended them
+	violations  []string
+	broughtBack bool // somebody else takes a target out of Standby
+}
+
+// Names that the recycle promises to people and to other programs.
+const (
+	leavingTaint  = "eks-recycle.io/leaving"
+	replacesLabel = "eks-recycle.io/replaces"
+	leasePrefix   = "eks-recycle-"
+	ownDomain     = "eks-recycle.io/"
+	scaleDownKey  = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
+	excludeKey    = "node.kubernetes.io/exclude-from-external-load-balancers"
+	stepKeyPrefix = "wf-"
+)
+
+// lateness is how long before the call that takes the instance a pod may have appeared without anyone being able to know of
+// it: the time of the last look. What appears while the call is on its way nobody can know either.
+const lateness = 2 * time.Second
+
+func newWitness() *witness {
+	return &witness{
+		nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}, leases: map[string]*coordinationv1.Lease{},
+		served: map[string]bool{}, begun: map[string]time.Time{}, unclear: map[string]bool{}, targets: map[string]string{}, closed: map[string]time.Time{}, suspended: map[string]bool{},
+	}
+}
+
+func (w *witness) violated(rule int, format string, args ...any) {
+	w.violations = append(w.violations, fmt.Sprintf("rule %d, %s: ", rule, time.Now().UTC().Format("15:04:05.000"))+fmt.Sprintf(format, args...))
+}
+
+// begin takes the state of things before the story.
+func (w *witness) begin(s awssim.State, o options) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g := s.Groups[0]
+	w.group = awssim.GroupView{Name: g.Name, Min: g.Min, Max: g.Max, Desired: g.Desired}
+	for _, i := range s.Instances {
+		w.group.Members = append(w.group.Members, awssim.MemberView{
+			Instance: i.ID, State: i.State, LifecycleState: i.LifecycleState, NodeName: i.NodeName, Weight: i.Weight, Healthy: i.Healthy,
+		})
+	}
+	if o.EvictOnTimeout {
+		w.forced = o.MaxWait
+	}
+	w.desired, w.min, w.max = []int{g.Desired}, g.Min, g.Max
+	for _, process := range g.Suspended {
+		w.suspended[process] = true
+	}
+}
+
+// aws is told of every call and every transition.
+func (w *witness) aws(c awssim.Change) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := w.group
+	if g, ok := c.Group(group); ok {
+		w.group = g
+	}
+	switch {
+	case c.Event != nil:
+		w.event(before, *c.Event)
+	case c.Call.Effect && !c.Call.ReadOnly && c.Call.Params["DryRun"] != "true" && isStep(c.Call.AccessKey):
+		w.call(*c.Call)
+	}
+	w.recover()
+}
+
+func isStep(accessKey string) bool { return strings.HasPrefix(accessKey, stepKeyPrefix) }
+
+// recover forgets the losses of a group that is whole again: what is missing from now on is missing anew.
+func (w *witness) recover() {
+	if w.lost > 0 && w.capacity("", false) >= w.group.Desired {
+		w.lost = 0
+	}
+}
+
+// serving is the capacity without one instance: members in service, and members on standby whose node is still open, each
+// with a Ready node on a running instance.
+func (w *witness) serving(without string) int { return w.capacity(without, true) }
+
+func (w *witness) capacity(without string, standby bool) int {
+	sum := 0
+	for _, m := range w.group.Members {
+		n := w.nodes[m.Instance]
+		if m.Instance == without || n == nil || !isReady(n) || m.State != "running" {
+			continue
+		}
+		switch m.LifecycleState {
+		case "InService":
+			sum += m.Weight
+		case "EnteringStandby", "Standby":
+			if standby && !isClosed(n) {
+				sum += m.Weight
+			}
+		}
+	}
+	return sum
+}
+
+func (w *witness) event(before awssim.GroupView, e awssim.Event) {
+	switch e.Kind {
+	case awssim.KindDesired:
+		w.desiredChanged(e)
+	case awssim.KindMin, awssim.KindMax:
+		w.limitChanged(e)
+	case awssim.KindProcess:
+		if !isStep(e.AccessKey) {
+			w.suspended[e.Process] = e.To == "suspended"
+			w.unclear[e.Process] = e.To == "suspended" && w.suspending()
+		}
+	case awssim.KindInstance:
+		if m := memberOf(before, e.Instance); e.Cause == awssim.CauseOutside && e.From == "running" && m != nil && m.LifecycleState != "Detaching" {
+			w.lost += m.Weight
+		}
+	case awssim.KindLifecycle:
+		if e.To == "Terminating" {
+			w.terminated(before, e)
+		}
+	}
+}
+
+// suspending reports that a recycle is about to suspend a process, or has: what another hand suspends then cannot be told
+// from that.
+func (w *witness) suspending() bool {
+	for name, lease := range w.leases {
+		if lease.Annotations[ownDomain+"suspends"] != "" || strings.HasPrefix(name, leasePrefix+"asg-") {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *witness) desiredChanged(e awssim.Event) {
+	from, _ := strconv.Atoi(e.From)
+	to, _ := strconv.Atoi(e.To)
+	if isStep(e.AccessKey) {
+		w.owed += to - from
+		return
+	}
+	if w.broughtBack { // the recycle that it interferes with may take the instance, and with it what it added, out again
+		w.desired, w.owed = append(w.desired, to), w.owed+to-from
+		return
+	}
+	w.desired = []int{to}
+	for added := 1; added <= w.owed; added++ { // whoever sets it now may or may not have meant what steps have added for a moment
+		w.desired = append(w.desired, to-added)
+	}
+	if w.owed < 0 {
+		w.desired = append(w.desired, to-w.owed)
+	}
+	w.lost += max(to-from, 0)
+	w.excess += max(from-to, 0)
+}
+
+func (w *witness) limitChanged(e awssim.Event) {
+	to, _ := strconv.Atoi(e.To)
+	switch {
+	case isStep(e.AccessKey):
+		w.violated(4, "workflow %s set the group's %s size from %s to %s", e.AccessKey, e.Kind, e.From, e.To)
+	case e.Kind == awssim.KindMin:
+		w.min = to
+	default:
+		w.max = to
+	}
+}
+
+// terminated is a member that its group lets go. What the group does by itself must be somebody else's doing.
+func (w *witness) terminated(before awssim.GroupView, e awssim.Event) {
+	m := memberOf(before, e.Instance)
+	if m == nil {
+		return
+	}
+	switch e.Cause {
+	case awssim.CauseScaleIn:
+		if w.excess < m.Weight {
+			w.violated(3, "the group scaled in instance %s, and nobody but a recycle had made it superfluous", e.Instance)
+			return
+		}
+		w.excess -= m.Weight
+		w.lost += m.Weight // it may take one that serves, for one that does not yet
+	case awssim.CauseRefresh:
+		w.lost += m.Weight
+	}
+}
+
+func memberOf(g awssim.GroupView, id string) *awssim.MemberView {
+	i := slices.IndexFunc(g.Members, func(m awssim.MemberView) bool { return m.Instance == id })
+	if i < 0 {
+		return nil
+	}
+	return &g.Members[i]
+}
+
+// call is a call of a step that took effect.
+func (w *witness) call(c awssim.Call) {
+	target := w.targets[c.AccessKey]
+	for key, value := range c.Params {
+		named := strings.HasPrefix(key, "InstanceId") || strings.HasPrefix(key, "ResourceId")
+		if named && value != target {
+			w.violated(3, "workflow %s of instance %s called %s for %s", c.AccessKey, target, c.Action, value)
+		}
+	}
+	// A claim is what keeps two recycles from acting on one instance.
+	if !w.holds(c.AccessKey, target) {
+		w.violated(6, "workflow %s called %s for instance %s without its claim: %s", c.AccessKey, c.Action, target, w.claim(target))
+	}
+	switch c.Action {
+	case "DetachInstances":
+		w.mustBeWhole(target, "detached")
+	case "StopInstances", "TerminateInstances":
+		if m := memberOf(w.group, target); m != nil && m.LifecycleState != "Standby" {
+			w.violated(1, "workflow %s called %s for instance %s, which is %s", c.AccessKey, c.Action, target, m.LifecycleState)
+		}
+		w.mustBeWhole(target, "shut down")
+		w.mustBeEmpty(c.AccessKey, target, c.Action)
+	case "ExitStandby", "EnterStandby", "UpdateAutoScalingGroup", "CreateTags", "DeleteTags", "SuspendProcesses", "ResumeProcesses":
+	default:
+		w.violated(3, "workflow %s called %s", c.AccessKey, c.Action)
+	}
+}
+
+// mustBeWhole: without the instance, the group has its desired capacity, Ready, but for what others took away.
+func (w *witness) mustBeWhole(id, what string) {
+	if m := memberOf(w.group, id); m != nil && m.State != "running" {
+		return // it was lost before
+	}
+	if serving := w.serving(id); serving < w.group.Desired-w.owed-w.lost-w.unready(id) {
+		w.violated(1, "instance %s is %s while %d of %d are serving without it (%d lost to others)", id, what, serving, w.group.Desired-w.owed, w.lost)
+	}
+}
+
+// unready is the capacity of members in service whose node was Ready and is not at this moment, or was deleted: it is the
+// group's, a recycle neither takes it away nor waits for it.
+func (w *witness) unready(without string) int {
+	sum := 0
+	for _, m := range w.group.Members {
+		n := w.nodes[m.Instance]
+		if m.Instance != without && m.LifecycleState == "InService" && m.State == "running" && w.served[m.Instance] && (n == nil || !isReady(n)) {
+			sum += m.Weight
+		}
+	}
+	return sum
+}
+
+// mustBeEmpty: no pod that runs to completion is on the instance's node.
+func (w *witness) mustBeEmpty(uid, id, what string) {
+	n := w.nodes[id]
+	if n == nil {
+		return
+	}
+	if since := w.closed[id]; w.forced > 0 && !since.IsZero() && time.Since(since) >= w.forced {
+		return
+	}
+	for _, p := range w.pods {
+		if p.Spec.NodeName == n.Name && matters(p) && w.begun[uid+what].Sub(p.CreationTimestamp.Time) > lateness {
+			w.violated(2, "%s of instance %s while pod %s runs on it since %s", what, id, p.Name, p.CreationTimestamp.UTC().Format("15:04:05"))
+		}
+	}
+}
+
+func matters(p *corev1.Pod) bool {
+	daemon := slices.ContainsFunc(p.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "DaemonSet" })
+	return !daemon && p.Spec.RestartPolicy != corev1.RestartPolicyAlways && p.Status.Phase == corev1.PodRunning
+}
+
+func (w *witness) holds(uid, target string) bool {
+	lease := w.leases[leasePrefix+target]
+	return lease != nil && *lease.Spec.HolderIdentity == uid && time.Now().Before(expiryOf(lease))
+}
+
+func (w *witness) claim(target string) string {
+	lease := w.leases[leasePrefix+target]
+	if lease == nil {
+		return "nobody holds it"
+	}
+	return fmt.Sprintf("%s holds it until %s", *lease.Spec.HolderIdentity, expiryOf(lease).UTC().Format("15:04:05.000"))
+}
+
+func expiryOf(lease *coordinationv1.Lease) time.Time {
+	return lease.Spec.RenewTime.Add(time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second)
+}
+
+// kube is told of every change in the cluster.
+func (w *witness) kube(resource string, before, after object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch resource {
+	case "pods":
+		track(w.pods, before, after)
+	case "leases":
+		track(w.leases, before, after)
+	case "nodes":
+		was, _ := before.(*corev1.Node)
+		is, _ := after.(*corev1.Node)
+		w.node(was, is)
+		w.recover()
+	}
+}
+
+func track[T object](all map[string]T, before, after object) {
+	if after == nil {
+		delete(all, before.GetName())
+		return
+	}
+	all[after.GetName()] = after.(T) //nolint:forcetypeassert // each resource holds one type
+}
+
+func (w *witness) node(was, is *corev1.Node) {
+	id := instanceOf(was, is)
+	if is == nil {
+		delete(w.nodes, id)
+		return
+	}
+	w.nodes[id] = is
+	if isReady(is) {
+		w.served[id] = true
+	}
+	if isClosed(is) && (was == nil || !isClosed(was)) {
+		w.closed[id] = time.Now()
+		w.mustBeWhole(id, "closed")
+		w.mustBeReplaced(id)
+	}
+}
+
+// mustBeReplaced: a particular newer member has taken the target's place, and its node is Ready; or the group is whole
+// without either.
+func (w *witness) mustBeReplaced(id string) {
+	if w.serving(id) >= w.group.Desired-w.lost-w.unready(id) {
+		return // it had one once
+	}
+	for _, m := range w.group.Members {
+		if n := w.nodes[m.Instance]; n != nil && n.Labels[replacesLabel] == id && isReady(n) && m.LifecycleState == "InService" {
+			return
+		}
+	}
+	w.violated(1, "instance %s is closed and no member has taken its place", id)
+}
+
+func instanceOf(nodes ...*corev1.Node) string {
+	for _, n := range nodes {
+		if n != nil {
+			return n.Spec.ProviderID[strings.LastIndex(n.Spec.ProviderID, "/")+1:]
+		}
+	}
+	return ""
+}
+
+func isReady(n *corev1.Node) bool {
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+func isClosed(n *corev1.Node) bool {
+	return n.Spec.Unschedulable && slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool {
+		return t.Key == leavingTaint && t.Effect == corev1.TaintEffectNoSchedule
+	})
+}

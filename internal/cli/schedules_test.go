@@ -1,0 +1,101 @@
+package cli_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// enoughSchedules is how many an ordinary test run plays; SCHEDULES sets another number.
+const enoughSchedules = 20000
+
+// Random schedules of faults, crashes and other people's doings, in virtual time, with every rule of the witness checked
+// after every call and every transition. A failure is shrunk, printed as a story, and says its seed. To play it again:
+//
+//	go test ./internal/cli -run 'TestRandomSchedules/shard' -rapid.seed=SEED -rapid.checks=1
+//
+// `make soak` plays until it is interrupted, with a new seed for each thousand.
+func TestRandomSchedules(t *testing.T) {
+	shards := runtime.GOMAXPROCS(0)
+	each := checks(t) / shards
+	defer debug.SetGCPercent(debug.SetGCPercent(2000)) // many short lives
+	var mu sync.Mutex
+	var total stats
+	began := time.Now()
+	t.Cleanup(func() { t.Logf("%+v in %s", total, time.Since(began).Round(time.Second)) })
+	end := until(t)
+	if !end.IsZero() {
+		each = 1000
+	}
+	if each > 0 {
+		if err := flag.Set("rapid.checks", strconv.Itoa(each)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for shard := range shards {
+		t.Run(fmt.Sprintf("shard %d", shard), func(t *testing.T) {
+			t.Parallel()
+			for more := true; more && !t.Failed(); more = time.Now().Before(end) {
+				rapid.Check(t, func(rt *rapid.T) {
+					s := schedules().Draw(rt, "schedule")
+					v := play(t, s)
+					mu.Lock()
+					total.add(v.stats)
+					mu.Unlock()
+					if len(v.violations) > 0 {
+						rt.Fatalf("%s\n%s\n%s", s, v.story(), strings.Join(v.violations, "\n"))
+					}
+				})
+				if !end.IsZero() {
+					mu.Lock()
+					t.Logf("%d schedules so far, %d crashes, %d faults", total.Schedules, total.Crashes, total.Faults)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+}
+
+// until is when a soak ends, or zero: SCHEDULES_UNTIL is how long it lasts.
+func until(t *testing.T) (end time.Time) {
+	text := os.Getenv("SCHEDULES_UNTIL")
+	if text == "" {
+		return end
+	}
+	length, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Now().Add(length)
+}
+
+// checks is the number of schedules in all, or 0 if the command line says it.
+func checks(t *testing.T) int {
+	asked := 0
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "rapid.checks" || f.Name == "rapid.seed" || f.Name == "rapid.failfile" {
+			asked++
+		}
+	})
+	if asked > 0 {
+		return 0
+	}
+	text := os.Getenv("SCHEDULES")
+	if text == "" {
+		return enoughSchedules
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

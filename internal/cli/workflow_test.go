@@ -1,0 +1,226 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/eks-recycle/eks-recycle/internal/cli"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
+)
+
+// laneRun is one recycle as Argo runs it: a workflow, and after a stop or a termination another one.
+type laneRun struct {
+	lane
+	*mishaps
+	target    string
+	options   cli.Options
+	workflows int
+	succeeded bool     // it needs nobody in the end
+	warnings  []string // that steps gave people
+	last      string   // what the last settle or restore said
+}
+
+// recycleSteps are those of the workflow, in order; settle is its exit handler.
+var recycleSteps = []string{"standby", "taint", "drain", "evict", "retire"}
+
+const (
+	stepAttempts  = 60
+	retryPause    = 10 * time.Second // Argo's back-off and the start of a pod
+	resubmitPause = time.Minute
+)
+
+// submit runs workflows until one of them ends without having been stopped or terminated.
+func (l *laneRun) submit(ctx context.Context) (succeeded bool) {
+	for {
+		succeeded, stopped := l.workflow(ctx)
+		if !stopped {
+			return succeeded
+		}
+		pause(ctx, resubmitPause)
+	}
+}
+
+func (l *laneRun) workflow(ctx context.Context) (succeeded, stopped bool) {
+	l.workflows++
+	uid := fmt.Sprintf("%s.%d", l.name, l.workflows)
+	l.witness.knows(uid, l.target)
+	status := "Succeeded"
+	for _, name := range recycleSteps {
+		code, end := l.step(ctx, uid, name, "")
+		if end == thenTerminate {
+			return false, true
+		}
+		if code != 0 {
+			status, stopped = "Failed", end == thenStop
+			break
+		}
+	}
+	_, end := l.step(ctx, uid, "settle", status)
+	return status == "Succeeded", stopped || end != ""
+}
+
+// step runs a step until it is done or fails, as the workflow's retries do. end says what ended the workflow, or "".
+func (l *laneRun) step(ctx context.Context, uid, name, status string) (code int, end string) {
+	for range stepAttempts {
+		code, crashed := l.once(ctx, uid, name, status)
+		switch {
+		case crashed != nil && crashed.Then != thenRetry:
+			return code, crashed.Then
+		case crashed == nil && code != 75:
+			return code, ""
+		}
+		pause(ctx, retryPause)
+	}
+	return 75, ""
+}
+
+// once runs a step's process.
+func (l *laneRun) once(ctx context.Context, uid, name, status string) (code int, crashed *crash) {
+	ctx, kill := context.WithCancel(ctx)
+	defer kill()
+	p := &process{mishaps: l.mishaps, uid: uid, kill: kill}
+	aws := &awsWire{transport: awssim.Transport(l.sim), region: "eu-central-1", key: uid, door: p}
+	kube := &kubeClient{server: l.api, door: p}
+	var out, log bytes.Buffer
+	l.note(l.name, "step "+name+" of "+uid, nil)
+	o := l.options
+	o.WorkflowUID, o.Workflow, o.WorkflowStatus = uid, "argo/"+uid, status
+	code = cli.RunStep(ctx, name, o, cli.Streams{Out: &out, Err: &log, Version: "test", Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
+		return &cli.Clients{Groups: aws, Instances: aws, Kube: kube, Region: aws.region, Jitter: l.jitter}, nil
+	}})
+	l.heard(log.String())
+	if p.gone() {
+		return 137, p.end
+	}
+	var result cli.Result
+	if err := json.Unmarshal(out.Bytes(), &result); err != nil {
+		l.witness.say(0, "stdout of step %s is not one JSON object: %q", name, out.String())
+	}
+	l.note(l.name, fmt.Sprintf("step %s of %s: exit %d: %s %v", name, uid, code, result.Message, result.Warnings), nil)
+	l.last = result.Message + " " + result.Hint
+	return code, p.end
+}
+
+// heard takes in a pod's log. It is there also when the pod was killed before it could give its result.
+func (l *laneRun) heard(log string) {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "level=WARN") {
+			l.warnings = append(l.warnings, line)
+		}
+	}
+}
+
+// parsed are the options that all steps of the lane share.
+func (l *laneRun) parsed() cli.Options {
+	o, err := cli.ParseOptions(l.flags())
+	l.must(err)
+	return o
+}
+
+func (l *laneRun) flags() []string {
+	action, onTimeout := "stop", "fail"
+	if l.Options.Terminate {
+		action = "terminate"
+	}
+	if l.Options.EvictOnTimeout {
+		onTimeout = "evict"
+	}
+	return []string{
+		"step", "standby", "--instance-id", l.target, "--log-level", "warn", "--log-format", "text",
+		"--poll-window", "5m", "--poll-interval", "1m", "--replacement-timeout", "10m", "--claim-duration", "2m", "--max-wait", l.Options.MaxWait.String(),
+		"--action", action, "--on-timeout", onTimeout, fmt.Sprintf("--evict=%t", !l.Options.NoEvict),
+	}
+}
+
+// finish is what people do in the end: nothing goes wrong any more, they submit what is not done again, follow the hints,
+// and bring back what cannot be recycled.
+func (g *stage) finish(ctx context.Context) {
+	g.quiet.Store(true)
+	g.must(g.sim.Configure(func(c *awssim.Config) { c.LaunchFailure, c.NodeNeverJoins, c.NodeNeverReady = "", false, false }))
+	g.note("", "the mishaps are over", nil)
+	g.repair(ctx)
+	for _, l := range g.lanes {
+		l.conclude(ctx)
+	}
+	pause(ctx, 10*time.Minute)
+}
+
+// repair replaces members that never became Ready, and starts kubelets anew whose Node was deleted.
+func (g *stage) repair(ctx context.Context) {
+	pause(ctx, 10*time.Minute)
+	for _, i := range g.sim.State().Instances {
+		n := g.nodeOf(i.ID)
+		switch {
+		case i.Group == "" || i.State != "running" || n != nil && isReady(n):
+		case n == nil && i.ID == g.ids[0]:
+			g.register(g.firstNode)
+		default:
+			g.outside(i.ID, "terminate")
+		}
+	}
+	pause(ctx, 10*time.Minute)
+}
+
+func (l *laneRun) conclude(ctx context.Context) {
+	if l.succeeded {
+		l.count(&l.stats.Recycled)
+		return
+	}
+	for range 4 {
+		if l.submit(ctx) {
+			l.count(&l.stats.Recycled)
+			return
+		}
+		if !l.follow(ctx, l.last) {
+			break
+		}
+	}
+	for range 3 {
+		code, _ := l.step(ctx, l.uid("restore"), "restore", "")
+		if code == 0 {
+			l.count(&l.stats.BroughtBack)
+			return
+		}
+		l.follow(ctx, l.last)
+	}
+	l.count(&l.stats.Others)
+	if !l.over() {
+		l.witness.say(5, "instance %s can neither be recycled nor brought back: %s", l.target, l.last)
+	}
+}
+
+func (l *laneRun) uid(why string) string {
+	uid := l.name + "." + why
+	l.witness.knows(uid, l.target)
+	return uid
+}
+
+// over reports that there is no instance any more that anything could be done for.
+func (l *laneRun) over() bool {
+	for _, i := range l.sim.State().Instances {
+		if i.ID == l.target {
+			return i.Group == "" || i.State == "terminated"
+		}
+	}
+	return true
+}
+
+// follow does what a refusal's hint says, and reports whether there is a point in trying again.
+func (l *laneRun) follow(ctx context.Context, said string) bool {
+	switch {
+	case strings.Contains(said, "cancel-instance-refresh"):
+		l.ask(ctx, "CancelInstanceRefresh", named(ptr(group)))
+	case strings.Contains(said, "maximum size"):
+		l.resize(ctx, "MaxSize", l.groupState().Max+max(l.Group.Weight, 1))
+	case strings.Contains(said, "still run after"):
+	default:
+		return false
+	}
+	pause(ctx, 5*time.Minute)
+	return true
+}
