@@ -22,7 +22,12 @@ type recycle struct {
 // submit starts recycle-node with the argo command line, as a person would.
 func (s *scenario) submit(parameters ...string) recycle {
 	s.Helper()
-	args := []string{s.cluster.Argo, "submit", "-n", s.cluster.Namespace, "--from", "workflowtemplate/recycle-node", "--generate-name", s.group + "-", "-o", "name"}
+	return s.submitFrom("workflowtemplate/recycle-node", parameters...)
+}
+
+func (s *scenario) submitFrom(from string, parameters ...string) recycle {
+	s.Helper()
+	args := []string{s.cluster.Argo, "submit", "-n", s.cluster.Namespace, "--from", from, "--generate-name", s.group + "-", "-o", "name"}
 	for _, p := range parameters {
 		args = append(args, "-p", p)
 	}
@@ -137,6 +142,12 @@ func (r recycle) interrupt(verb string) {
 // message is what a step said last.
 func (r recycle) message(step string) string {
 	r.Helper()
+	return r.output(step, "message")
+}
+
+// output is an output parameter of the last attempt of a step, or "".
+func (r recycle) output(step, parameter string) string {
+	r.Helper()
 	var last wfv1.NodeStatus
 	for _, n := range r.attempts(step) {
 		if last.Name == "" || n.StartedAt.After(last.StartedAt.Time) {
@@ -147,7 +158,7 @@ func (r recycle) message(step string) string {
 		return ""
 	}
 	for _, p := range last.Outputs.Parameters {
-		if p.Name == "message" {
+		if p.Name == parameter {
 			return p.Value.String()
 		}
 	}
