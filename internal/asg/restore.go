@@ -56,11 +56,12 @@ func (c *Client) Handover(ctx context.Context, group, id string, baseline []stri
 type Stage string
 
 // The stages. Lowering and Exiting are those of a group that is short of the target: its desired capacity is lowered, then
-// ExitStandby raises it again. Raising is for a group at its minimum, where the order is the other way round. Surplus
+// ExitStandby raises it again; Exited is when that is done. Raising is for a group at its minimum, where the order is the other way round. Surplus
 // raises it for good.
 const (
 	Lowering Stage = "lowering"
 	Exiting  Stage = "exiting"
+	Exited   Stage = "exited"
 	Raising  Stage = "raising"
 	Surplus  Stage = "surplus"
 )
@@ -179,8 +180,13 @@ func (c *Client) exit(ctx context.Context, r *Return) error {
 	}
 	c.Log.InfoContext(ctx, "bringing instance back into service", "instance", r.ID, "asg", r.Group)
 	err = c.exitStandby(ctx, g, r.ID)
-	if err != nil && r.Memo.Stage == Exiting && !c.Wait.Transient(err) { // it raises the capacity again, and did not
-		err = errors.Join(err, r.keep(ctx, Memo{Lowering, r.Memo.Desired, m.Weight}), c.setDesired(ctx, r.Group, r.Memo.Desired))
+	switch {
+	case r.Memo.Stage != Exiting:
+		return err
+	case err == nil:
+		return r.keep(ctx, Memo{Exited, r.Memo.Desired, m.Weight})
+	case !c.Wait.Transient(err): // it raises the capacity again, and did not
+		return errors.Join(err, r.keep(ctx, Memo{Lowering, r.Memo.Desired, m.Weight}), c.setDesired(ctx, r.Group, r.Memo.Desired))
 	}
 	return err
 }

@@ -36,6 +36,7 @@ type witness struct {
 	suspended   map[string]bool      // processes that others have suspended
 	begun       map[string]time.Time // the last call of each workflow and action, when it was sent
 	unclear     map[string]bool      // processes of which nobody can say who has suspended them
+	returned    map[string]bool      // instances that others have brought back into service
 	violations  []string
 	broughtBack bool // somebody else takes a target out of Standby
 }
@@ -58,7 +59,7 @@ const lateness = 2 * time.Second
 func newWitness() *witness {
 	return &witness{
 		nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}, leases: map[string]*coordinationv1.Lease{},
-		served: map[string]bool{}, begun: map[string]time.Time{}, unclear: map[string]bool{}, targets: map[string]string{}, closed: map[string]time.Time{}, suspended: map[string]bool{},
+		served: map[string]bool{}, begun: map[string]time.Time{}, unclear: map[string]bool{}, returned: map[string]bool{}, targets: map[string]string{}, closed: map[string]time.Time{}, suspended: map[string]bool{},
 	}
 }
 
@@ -151,6 +152,7 @@ func (w *witness) event(before awssim.GroupView, e awssim.Event) {
 			w.lost += m.Weight
 		}
 	case awssim.KindLifecycle:
+		w.returned[e.Instance] = e.From == "Standby" && !isStep(e.AccessKey) || e.To == "InService" && w.returned[e.Instance]
 		if e.To == "Terminating" {
 			w.terminated(before, e)
 		}
@@ -355,6 +357,9 @@ func (w *witness) node(was, is *corev1.Node) {
 	}
 	if isClosed(is) && (was == nil || !isClosed(was)) {
 		w.closed[id] = time.Now()
+		if m := memberOf(w.group, id); m != nil && w.returned[id] && m.LifecycleState != "Standby" {
+			return // somebody else has just brought it back, and the recycle has yet to see it
+		}
 		w.mustBeWhole(id, "closed")
 		w.mustBeReplaced(id)
 	}

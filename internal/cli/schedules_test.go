@@ -18,6 +18,9 @@ import (
 // enoughSchedules is how many an ordinary test run plays; SCHEDULES sets another number.
 const enoughSchedules = 20000
 
+// ordinarySeed is that of an ordinary run, which plays the same schedules each time; a soak draws new ones.
+const ordinarySeed = "1"
+
 // Random schedules of faults, crashes and other people's doings, in virtual time, with every rule of the witness checked
 // after every call and every transition. A failure is shrunk, printed as a story, and says its seed. To play it again:
 //
@@ -36,22 +39,34 @@ func TestRandomSchedules(t *testing.T) {
 	if !end.IsZero() {
 		each = 1000
 	}
-	if each > 0 {
-		if err := flag.Set("rapid.checks", strconv.Itoa(each)); err != nil {
+	set := func(name, value string) {
+		if err := flag.Set(name, value); err != nil {
 			t.Fatal(err)
 		}
+	}
+	ordinary := each > 0 && end.IsZero()
+	switch {
+	case ordinary:
+		set("rapid.checks", strconv.Itoa(each*shards))
+		set("rapid.seed", ordinarySeed)
+	case each > 0:
+		set("rapid.checks", strconv.Itoa(each))
 	}
 	for shard := range shards {
 		t.Run(fmt.Sprintf("shard %d", shard), func(t *testing.T) {
 			t.Parallel()
+			drawn, failing := 0, false
 			for more := true; more && !t.Failed(); more = time.Now().Before(end) {
 				rapid.Check(t, func(rt *rapid.T) {
 					s := schedules().Draw(rt, "schedule")
+					if drawn++; ordinary && !failing && drawn%shards != shard {
+						return // one seed draws the same for all shards: each plays its share
+					}
 					v := play(t, s)
 					mu.Lock()
 					total.add(v.stats)
 					mu.Unlock()
-					if len(v.violations) > 0 {
+					if failing = failing || len(v.violations) > 0; len(v.violations) > 0 {
 						rt.Fatalf("%s\n%s\n%s", s, v.story(), strings.Join(v.violations, "\n"))
 					}
 				})
