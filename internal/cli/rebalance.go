@@ -18,13 +18,17 @@ func (r *session) suspendRebalance(ctx context.Context, g asg.Group) error {
 	err := r.alone(ctx, g.Name, func(ctx context.Context) error {
 		mine := r.held.Suspended() != ""
 		others, err := r.othersSuspend(ctx, g.Name)
-		if err != nil || (!mine && !others && g.Suspends(asg.AZRebalance)) {
+		if err != nil {
+			return err
+		}
+		now, err := r.asg.Group(ctx, g.Name)
+		if err != nil || (!mine && !others && now.Suspends(asg.AZRebalance)) {
 			return err
 		}
 		if err := r.held.Suspends(ctx, g.Name, asg.AZRebalance); err != nil {
 			return err
 		}
-		now, err := r.asg.Group(ctx, g.Name)
+		now, err = r.asg.Group(ctx, g.Name)
 		switch suspended := now.Suspends(asg.AZRebalance); {
 		case err != nil, suspended && (mine || others):
 			return err
