@@ -83,24 +83,27 @@ func (r *session) nothingLeft(ctx context.Context, id string) error {
 	if err := r.releaseReplacements(ctx, id); err != nil {
 		return err
 	}
+	if err := r.endReturn(ctx, id); err != nil {
+		return err
+	}
+	return r.letGo(ctx, id)
+}
+
+// endReturn ends what an attempt to bring the instance back had begun, when nothing is brought back after all.
+func (r *session) endReturn(ctx context.Context, id string) error {
 	record, err := r.claims.Record(ctx, id)
+	if err != nil || record == nil {
+		return err
+	}
+	memo, err := memoOf(record.Return)
 	if err != nil {
 		return err
 	}
-	if record != nil {
-		memo, err := memoOf(record.Return)
-		if err != nil {
-			return err
-		}
-		note, err := r.asg.LeftOver(ctx, record.Group, memo)
-		if err != nil {
-			return err
-		}
-		if note != "" {
-			r.warn(ctx, note)
-		}
+	note, err := r.asg.LeftOver(ctx, record.Group, memo)
+	if note != "" {
+		r.warn(ctx, note)
 	}
-	return r.letGo(ctx, id)
+	return err
 }
 
 // sayWhatIsLeft warns of a desired capacity that the slow way round had raised for an instance which was lost before it
@@ -143,6 +146,9 @@ func (r *session) putRight(ctx context.Context, t asg.Target, n *corev1.Node) er
 		return err
 	}
 	if replaced && t.Lifecycle() != asg.InService {
+		if err := r.endReturn(ctx, t.Instance.ID); err != nil {
+			return err
+		}
 		r.nodes.Event(ctx, n, "RecycleStopped", fmt.Sprintf("%s ended early; the node stays on standby, capacity is whole", r.Workflow))
 		r.warn(ctx, fmt.Sprintf("node %s stays cordoned on standby: its replacement is in service, so capacity is whole", n.Name))
 		return r.done("node %s stays on standby: submit the same workflow again to go on, or bring the node back: step restore --instance-id %s", n.Name, t.Instance.ID)
