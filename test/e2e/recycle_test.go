@@ -55,7 +55,8 @@ func TestDetachRefusedFromStandby(t *testing.T) {
 	r := s.submit("instance-id=" + s.ids[0])
 	r.ends(wfv1.WorkflowSucceeded)
 	s.recycled("stopped")
-	s.acted("EnterStandby", "CreateTags", "DetachInstances", "ExitStandby", "DetachInstances", "StopInstances")
+	// The second tag says what the desired capacity was, before ExitStandby raises it.
+	s.acted("EnterStandby", "CreateTags", "DetachInstances", "CreateTags", "ExitStandby", "DetachInstances", "StopInstances")
 }
 
 func TestDrainOverSeveralAttempts(t *testing.T) {
