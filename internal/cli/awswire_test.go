@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"html"
@@ -126,22 +125,23 @@ type element struct {
 	children      []*element
 }
 
-func parseXML(text []byte) *element {
+func parseXML(raw []byte) *element {
+	text := string(raw) // copied once: names and contents are parts of it
 	root := &element{}
-	stack := []*element{root}
+	stack := append(make([]*element, 0, 16), root)
 	for {
-		start := bytes.IndexByte(text, '<')
+		start := strings.IndexByte(text, '<')
 		if start < 0 || start+1 == len(text) {
 			return root
 		}
 		top := stack[len(stack)-1]
-		end := bytes.IndexByte(text, '>')
+		end := start + strings.IndexByte(text[start:], '>')
 		tag := text[start+1 : end]
 		switch tag[0] {
 		case '?':
 		case '/':
 			if len(top.children) == 0 {
-				top.content = string(text[:start])
+				top.content = text[:start]
 				if strings.IndexByte(top.content, '&') >= 0 {
 					top.content = html.UnescapeString(top.content)
 				}
@@ -149,10 +149,10 @@ func parseXML(text []byte) *element {
 			stack = stack[:len(stack)-1]
 		default:
 			closed := tag[len(tag)-1] == '/'
-			if space := bytes.IndexAny(tag, " /"); space >= 0 {
+			if space := strings.IndexAny(tag, " /"); space >= 0 {
 				tag = tag[:space]
 			}
-			child := &element{name: string(tag)}
+			child := &element{name: tag}
 			top.children = append(top.children, child)
 			if !closed {
 				stack = append(stack, child)

@@ -44,6 +44,7 @@ func (m *mishaps) next() (latency time.Duration, kind string, strikes *crash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.calls++
+	m.count(&m.stats.Calls)
 	m.since++
 	latency = time.Duration(5+m.rng.IntN(40))*time.Millisecond + time.Duration(m.rng.IntN(1000))*time.Microsecond
 	if m.quiet.Load() {

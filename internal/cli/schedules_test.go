@@ -28,6 +28,7 @@ const ordinarySeed = "1"
 //
 // `make soak` plays until it is interrupted, with a new seed for each thousand.
 func TestRandomSchedules(t *testing.T) {
+	base := baseOptions(t)
 	shards := runtime.GOMAXPROCS(0)
 	each := checks(t) / shards
 	defer debug.SetGCPercent(debug.SetGCPercent(2000)) // many short lives
@@ -62,7 +63,7 @@ func TestRandomSchedules(t *testing.T) {
 					if drawn++; ordinary && !failing && drawn%shards != shard {
 						return // one seed draws the same for all shards: each plays its share
 					}
-					v := play(t, s)
+					v := play(t, base, s)
 					mu.Lock()
 					total.add(v.stats)
 					mu.Unlock()

@@ -16,12 +16,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/eks-recycle/eks-recycle/internal/cli"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
 // stage is the account and the cluster in which one schedule plays.
 type stage struct {
 	schedule
+	base      cli.Options // of all steps
 	sim       *awssim.Sim
 	api       *apiServer
 	witness   *witness
@@ -60,13 +62,14 @@ func (s *stats) add(o stats) {
 type entry struct {
 	at        time.Time
 	who, what string
+	event     awssim.Event // in place of what
 	err       error
 }
 
 func (g *stage) note(who, what string, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.trace = append(g.trace, entry{time.Now(), who, what, err})
+	g.trace = append(g.trace, entry{at: time.Now(), who: who, what: what, err: err})
 }
 
 func (g *stage) count(n *int) {
@@ -78,6 +81,9 @@ func (g *stage) count(n *int) {
 func (g *stage) story() string {
 	var out strings.Builder
 	for _, e := range g.trace {
+		if v := e.event; v.Kind != "" {
+			e.what = strings.Join([]string{v.Kind, v.Instance, v.Node, v.Process, v.From, "→", v.To, v.Cause, v.AccessKey}, " ")
+		}
 		fmt.Fprintf(&out, "%9.3fs %-8s %s", e.at.Sub(g.began).Seconds(), e.who, e.what)
 		if e.err != nil {
 			fmt.Fprintf(&out, ": %v", e.err)
@@ -95,11 +101,11 @@ type verdict struct {
 }
 
 // play plays a schedule in a bubble of virtual time.
-func play(t *testing.T, s schedule) (v verdict) {
+func play(t *testing.T, base cli.Options, s schedule) (v verdict) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		g := newStage(ctx, s)
+		g := newStage(ctx, base, s)
 		defer func() {
 			if p := recover(); p != nil {
 				v = verdict{violations: []string{fmt.Sprintf("panic: %v", p)}, story: g.story}
@@ -116,11 +122,11 @@ func play(t *testing.T, s schedule) (v verdict) {
 }
 
 // newStage makes a group whose members serve already; only then things take the time that the schedule gives them.
-func newStage(ctx context.Context, s schedule) *stage {
-	g := &stage{schedule: s, api: newAPIServer(), witness: newWitness(), began: time.Now()}
+func newStage(ctx context.Context, base cli.Options, s schedule) *stage {
+	g := &stage{schedule: s, base: base, api: newAPIServer(), witness: newWitness(), began: time.Now()}
 	g.api.observe = g.witness.kube
 	config := awssim.Config{
-		Region: "eu-central-1", Kubernetes: &kubeClient{server: g.api, door: open{}}, MarkNodesReady: true, Seed: s.Seed,
+		Region: "eu-central-1", NoCallLog: true, Kubernetes: &kubeClient{server: g.api, door: open{}}, MarkNodesReady: true, Seed: s.Seed,
 	}
 	g.sim = awssim.New(config)
 	g.sim.Start(ctx)
@@ -129,7 +135,6 @@ func newStage(ctx context.Context, s schedule) *stage {
 	pause(ctx, 2*time.Second)
 	g.must(g.sim.Configure(s.Cloud.apply))
 	g.sim.Observe(g.watch)
-	g.sim.ForgetCalls()
 	for _, i := range g.sim.State().Instances {
 		g.ids = append(g.ids, i.ID)
 	}
@@ -192,8 +197,10 @@ func (c cloud) apply(into *awssim.Config) {
 // watch passes on what happens in AWS, and writes down what of it is news to a reader.
 func (g *stage) watch(c awssim.Change) {
 	g.witness.aws(c)
-	if e := c.Event; e != nil {
-		g.note("aws", strings.Join([]string{e.Kind, e.Instance, e.Node, e.Process, e.From, "→", e.To, e.Cause, e.AccessKey}, " "), nil)
+	if c.Event != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.trace = append(g.trace, entry{at: time.Now(), who: "aws", event: *c.Event})
 	}
 }
 
@@ -302,6 +309,6 @@ func (g *stage) newLane(i int, l lane) *laneRun {
 		m.faults, m.crashes = g.Faults, g.Crashes
 	}
 	run := &laneRun{lane: l, mishaps: m, target: g.ids[l.Member%len(g.ids)]}
-	run.options = run.parsed()
+	run.options = g.Options.of(g.base, run.target)
 	return run
 }

@@ -88,6 +88,7 @@ func (c *culprit) newcomers() (ids []string) {
 
 // Each rule of the witness can be broken, and says so; and what is allowed passes.
 func TestTheWitnessSeesWhatMustNeverHappen(t *testing.T) {
+	base := baseOptions(t)
 	for name, c := range map[string]struct {
 		does func(context.Context, *culprit)
 		sees string // "": nothing
@@ -193,7 +194,7 @@ func TestTheWitnessSeesWhatMustNeverHappen(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				s := schedule{Group: groupShape{Size: 3, Room: 2, Slack: 2, Zones: 1}, Before: before{ScaleDownDisabled: true}, Lanes: []lane{{}}}
-				g := newStage(ctx, s)
+				g := newStage(ctx, base, s)
 				defer g.sim.Close()
 				defer close(g.api.over)
 				g.start = time.Now()

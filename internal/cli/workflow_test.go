@@ -6,10 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"testing"
 	"time"
 
+	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/cli"
-
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
@@ -115,26 +116,26 @@ func (l *laneRun) heard(log string) {
 	}
 }
 
-// parsed are the options that all steps of the lane share.
-func (l *laneRun) parsed() cli.Options {
-	o, err := cli.ParseOptions(l.flags())
-	l.must(err)
+// baseOptions are those of every step of every schedule. Parsing them takes as long as a step.
+func baseOptions(t *testing.T) cli.Options {
+	t.Helper()
+	o, err := cli.ParseOptions([]string{
+		"step", "standby", "--instance-id", "i-00000000000000000", "--log-level", "warn", "--log-format", "text",
+		"--poll-window", "5m", "--poll-interval", "1m", "--replacement-timeout", "10m", "--claim-duration", "2m",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return o
 }
 
-func (l *laneRun) flags() []string {
-	action, onTimeout := "stop", "fail"
-	if l.Options.Terminate {
-		action = "terminate"
+// of adds what a schedule asks for, for one instance.
+func (o options) of(base cli.Options, target string) cli.Options {
+	base.InstanceID, base.MaxWait, base.EvictOnTimeout, base.Evict = target, o.MaxWait, o.EvictOnTimeout, !o.NoEvict
+	if o.Terminate {
+		base.Action = asg.Terminate
 	}
-	if l.Options.EvictOnTimeout {
-		onTimeout = "evict"
-	}
-	return []string{
-		"step", "standby", "--instance-id", l.target, "--log-level", "warn", "--log-format", "text",
-		"--poll-window", "5m", "--poll-interval", "1m", "--replacement-timeout", "10m", "--claim-duration", "2m", "--max-wait", l.Options.MaxWait.String(),
-		"--action", action, "--on-timeout", onTimeout, fmt.Sprintf("--evict=%t", !l.Options.NoEvict),
-	}
+	return base
 }
 
 // finish is what people do in the end: nothing goes wrong any more, they submit what is not done again, follow the hints,
