@@ -2,9 +2,11 @@ package cli_test
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -122,14 +124,16 @@ func (g *stage) dropNode(id string) *corev1.Node {
 	return n
 }
 
-// register makes the Node anew as its kubelet would: of what others wrote on it nothing is left.
+// register makes the Node anew as its kubelet would, if the instance runs one: of what others wrote on it nothing is left.
 func (g *stage) register(n *corev1.Node) {
+	id := instanceOf(n)
+	if !slices.ContainsFunc(g.sim.State().Instances, func(i awssim.InstanceState) bool { return i.ID == id && i.State == "running" }) {
+		return
+	}
 	fresh := n.DeepCopy()
 	fresh.ResourceVersion, fresh.Annotations = "", map[string]string{}
 	fresh.Spec.Taints, fresh.Spec.Unschedulable = nil, false
-	for _, key := range []string{replacesLabel, excludeKey} {
-		delete(fresh.Labels, key)
-	}
+	maps.DeleteFunc(fresh.Labels, func(key, _ string) bool { return strings.HasPrefix(key, ownDomain) || key == excludeKey })
 	_, _ = g.api.create("nodes", fresh)
 }
 

@@ -59,6 +59,9 @@ func (g *stage) atTheEnd() {
 	}
 	for id, n := range w.nodes {
 		w.marksAtTheEnd(id, n)
+		if w.shutDown[id] {
+			w.violated(5, "instance %s is shut down and its node %s is left", id, n.Name)
+		}
 	}
 	g.asBefore()
 }

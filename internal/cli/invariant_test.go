@@ -37,6 +37,7 @@ type witness struct {
 	begun       map[string]time.Time // the last call of each workflow and action, when it was sent
 	unclear     map[string]bool      // processes of which nobody can say who has suspended them
 	returned    map[string]bool      // instances that others have brought back into service
+	shutDown    map[string]bool      // instances that steps have stopped or terminated
 	violations  []string
 	broughtBack bool // somebody else takes a target out of Standby
 }
@@ -59,7 +60,7 @@ const lateness = 2 * time.Second
 func newWitness() *witness {
 	return &witness{
 		nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}, leases: map[string]*coordinationv1.Lease{},
-		served: map[string]bool{}, begun: map[string]time.Time{}, unclear: map[string]bool{}, returned: map[string]bool{}, targets: map[string]string{}, closed: map[string]time.Time{}, suspended: map[string]bool{},
+		served: map[string]bool{}, begun: map[string]time.Time{}, unclear: map[string]bool{}, returned: map[string]bool{}, shutDown: map[string]bool{}, targets: map[string]string{}, closed: map[string]time.Time{}, suspended: map[string]bool{},
 	}
 }
 
@@ -253,6 +254,7 @@ func (w *witness) call(c awssim.Call) {
 		}
 		w.mustBeWhole(target, "shut down")
 		w.mustBeEmpty(c.AccessKey, target, c.Action)
+		w.shutDown[target] = true
 	case "ExitStandby", "EnterStandby", "UpdateAutoScalingGroup", "CreateTags", "DeleteTags", "SuspendProcesses", "ResumeProcesses":
 	default:
 		w.violated(3, "workflow %s called %s", c.AccessKey, c.Action)

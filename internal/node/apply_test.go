@@ -97,7 +97,7 @@ func TestApplyGivesUpOnANodeThatChangesAllTheTime(t *testing.T) {
 	}
 }
 
-func TestDeleteTakesThisVeryNode(t *testing.T) {
+func TestDeleteTakesTheNodeOfTheInstance(t *testing.T) {
 	for name, c := range map[string]struct {
 		there  []*corev1.Node
 		refuse int
@@ -106,7 +106,8 @@ func TestDeleteTakesThisVeryNode(t *testing.T) {
 	}{
 		"it is there":                     {[]*corev1.Node{newNode("n", id)}, 0, 0, false},
 		"it is gone":                      {nil, 0, 0, false},
-		"a later one has its name":        {[]*corev1.Node{newNode("n", id, func(n *corev1.Node) { n.UID = "later" })}, 0, 1, false},
+		"it has registered anew":          {[]*corev1.Node{newNode("n", id, func(n *corev1.Node) { n.UID = "later" })}, 0, 0, false},
+		"another instance has its name":   {[]*corev1.Node{newNode("n", "i-0fedcba9876543210", func(n *corev1.Node) { n.UID = "later" })}, 0, 1, false},
 		"the API server does not like it": {[]*corev1.Node{newNode("n", id)}, http.StatusForbidden, 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/pager"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
@@ -146,15 +147,25 @@ func (c *Client) FindNamed(ctx context.Context, id string, names []string) (*cor
 	return c.findByName(ctx, id, names)
 }
 
-// Delete deletes this very Node, not a later one of the same name. A Node that is gone is no error.
+// Delete deletes the Node of an instance that is shut down: also when its kubelet had registered anew meanwhile, but not
+// another instance's Node that came to have the name. A Node that is gone is no error.
 func (c *Client) Delete(ctx context.Context, n *corev1.Node) error {
-	err := c.Kube.CoreV1().Nodes().Delete(ctx, n.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &n.UID}})
-	if apierrors.IsConflict(err) { // another Node has the name, or this one was just being written
+	uid := n.UID
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		err := c.Kube.CoreV1().Nodes().Delete(ctx, n.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+		if !apierrors.IsConflict(err) {
+			return err
+		}
 		now, getErr := c.Kube.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
-		if getErr == nil && now.UID != n.UID {
+		switch {
+		case getErr != nil:
+			return getErr
+		case InstanceID(now.Spec.ProviderID) != InstanceID(n.Spec.ProviderID):
 			return nil
 		}
-	}
+		uid = now.UID
+		return err
+	})
 	if err == nil || apierrors.IsNotFound(err) {
 		return nil
 	}
