@@ -20,7 +20,7 @@ import (
 
 func TestASecondAttemptStillKnowsTheSelector(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		w.done("taint", "--instance-id", w.ids[0])
+		w.close(w.ids[0])
 		w.pod(w.ids[0], "chosen", 25*time.Minute, func(p *corev1.Pod) { p.Labels = map[string]string{"app": "chosen"} })
 		w.pod(w.ids[0], "other", 0, nil)
 		flags := []string{"--instance-id", w.ids[0], "--label-selector", "app=chosen", "--poll-window", "10m"}
@@ -104,7 +104,7 @@ func TestTheInstanceIsStoppedOnlyOnceItHasLeftItsGroup(t *testing.T) {
 
 func TestAWaitOfAWeekTakesFewAttemptsAndThenEnds(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		w.done("taint", "--instance-id", w.ids[0])
+		w.close(w.ids[0])
 		w.pod(w.ids[0], "endless", 0, nil)
 		attempts := 0
 		for {

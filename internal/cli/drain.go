@@ -14,39 +14,6 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
-// taint cordons the Node and puts the hard taint on it.
-func taint(ctx context.Context, r *session) error {
-	n, err := r.locate(ctx)
-	if errors.Is(err, errGone) {
-		return r.done("%v", errGone)
-	}
-	if err != nil {
-		return err
-	}
-	closed := node.Closed(r.Workflow)
-	if node.Changes(n, closed) {
-		r.change("node %s: cordon, taint %s:NoSchedule", n.Name, node.TaintLeaving)
-	}
-	return r.claimed(ctx, n, func(ctx context.Context) error {
-		if r.DryRun {
-			return r.done("would cordon and taint node %s", n.Name)
-		}
-		after, err := r.nodes.Apply(ctx, n, closed)
-		if err != nil {
-			return err
-		}
-		if !node.IsClosed(after) {
-			return fmt.Errorf("tainting node %q: the API server kept it open", n.Name)
-		}
-		if r.held.Reborn(after) {
-			if err := r.held.Remember(ctx, after); err != nil {
-				return err
-			}
-		}
-		return r.done("node %s is cordoned and tainted", n.Name)
-	})
-}
-
 // drainPods waits for the pods that matter. It touches none.
 func drainPods(ctx context.Context, r *session) error {
 	n, err := r.locate(ctx)

@@ -135,7 +135,7 @@ func TestDrainCountsOnlyPodsThatMatter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
-				w.done("taint", "--instance-id", w.ids[0])
+				w.close(w.ids[0])
 				w.pod(w.ids[0], "one", 0, c.change)
 				o := w.step("drain", append([]string{"--instance-id", w.ids[0], "--poll-window", "1m"}, c.flags...)...)
 				if want := map[bool]int{true: 75, false: 0}[c.counts]; o.code != want {
@@ -190,7 +190,7 @@ func TestMaxWaitSpansAttemptsAndWorkflows(t *testing.T) {
 
 func TestEvictNamesTheBudgetAndKeepsTrying(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		w.done("taint", "--instance-id", w.ids[0])
+		w.close(w.ids[0])
 		w.pod(w.ids[0], "web", 0, func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyAlways })
 		w.pod(w.ids[0], "batch", 15*time.Minute, nil)
 		w.block("web", "web-pdb")
@@ -320,9 +320,27 @@ func TestTwoRecyclesOfOneNodeNeverBothAct(t *testing.T) {
 	})
 }
 
+// A workflow that waits for another one's claim learns in the end that the other has brought the node back.
+func TestANodeThatAnotherRecycleBroughtBackIsNotClosed(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.done("standby", "--instance-id", w.ids[0])
+		time.Sleep(10 * time.Minute) // the pod of the next step does not start
+		w.doneAs("wf-2", "restore", "--instance-id", w.ids[0])
+		o := w.step("taint", "--instance-id", w.ids[0])
+		if o.code != 1 || !strings.Contains(o.result.Message, "may not be closed") {
+			w.Errorf("exit %d: %s", o.code, o.result.Message)
+		}
+		w.done("settle", "--instance-id", w.ids[0], "--workflow-status", "Failed")
+		if len(w.members("InService")) != 4 { // the one that came, and restore said so
+			w.Errorf("in service: %v", w.members("InService"))
+		}
+		w.nothingLeft()
+	})
+}
+
 func TestSIGTERMMeansRunMeAgain(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		w.done("taint", "--instance-id", w.ids[0])
+		w.close(w.ids[0])
 		w.pod(w.ids[0], "batch", 0, nil)
 		ctx, cancel := context.WithTimeout(w.Context(), 3*time.Minute) // as main does on a signal
 		defer cancel()

@@ -68,6 +68,9 @@ func (c *culprit) sets(ctx context.Context, field string, size int) {
 // leaves gives back what standsBy and closes took, and ends the story.
 func (c *culprit) leaves() {
 	_ = c.api.remove("leases", "eks-recycle", leasePrefix+c.target, nil)
+	if c.witness.shutDown[c.target] {
+		c.dropNode(c.target)
+	}
 	for _, id := range append([]string{c.target}, c.newcomers()...) {
 		c.editNode(id, func(n *corev1.Node) {
 			n.Spec.Unschedulable, n.Spec.Taints = false, nil
@@ -158,6 +161,14 @@ func TestTheWitnessSeesWhatMustNeverHappen(t *testing.T) {
 		"an annotation is left": {func(_ context.Context, c *culprit) {
 			c.editNode(c.other, func(n *corev1.Node) { n.Annotations[ownDomain+"before"] = "{}" })
 			c.leaves()
+		}, "rule 5"},
+		"the node of what is stopped is left": {func(ctx context.Context, c *culprit) {
+			c.standsBy(ctx)
+			c.moves(ctx, "DetachInstances", c.target, ptr(false))
+			c.stops(ctx, c.target)
+			_ = c.api.remove("leases", "eks-recycle", leasePrefix+c.target, nil)
+			c.editNode(c.newcomers()[0], func(n *corev1.Node) { delete(n.Labels, replacesLabel) })
+			c.atTheEnd()
 		}, "rule 5"},
 		"a claim is left": {func(_ context.Context, c *culprit) {
 			c.claims(c.uid, time.Hour)

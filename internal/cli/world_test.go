@@ -247,6 +247,13 @@ func (w *world) exitStandby(id string) {
 	time.Sleep(time.Minute)
 }
 
+// close replaces an instance and closes its node.
+func (w *world) close(id string) {
+	w.Helper()
+	w.done("standby", "--instance-id", id)
+	w.done("taint", "--instance-id", id)
+}
+
 // recycle runs all steps of the workflow.
 func (w *world) recycle(id string, flags ...string) {
 	w.Helper()

@@ -100,6 +100,9 @@ func Replaced(replacement string) Mark {
 	return func(n *corev1.Node) { ensure(n); n.Annotations[AnnotationReplacement] = replacement }
 }
 
+// IsReplaced reports whether Replaced holds for some instance.
+func IsReplaced(n *corev1.Node) bool { return n.Annotations[AnnotationReplacement] != "" }
+
 // Closed cordons a Node and taints it so that no pod is scheduled there any more.
 func Closed(workflow string) Mark {
 	return func(n *corev1.Node) {
