@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -148,4 +149,10 @@ func (t Target) Lifecycle() string {
 	}
 	m, _ := t.Group.Member(t.Instance.ID)
 	return m.Lifecycle
+}
+
+// IsServing reports that the target is in service or on its way there.
+func (t Target) IsServing() bool {
+	state := t.Lifecycle()
+	return state == InService || strings.HasPrefix(state, Pending)
 }

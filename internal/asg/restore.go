@@ -191,9 +191,13 @@ func (c *Client) exit(ctx context.Context, r *Return) error {
 	return err
 }
 
+// keep takes a memo only once it is stored: what nobody else would find must not be acted on.
 func (r *Return) keep(ctx context.Context, m Memo) error {
+	if err := r.Keep(ctx, m); err != nil {
+		return err
+	}
 	r.Memo = m
-	return r.Keep(ctx, m)
+	return nil
 }
 
 // evenOut lowers the desired capacity of a group at its minimum once the target is back, and says what is left over.

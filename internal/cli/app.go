@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,6 +22,7 @@ import (
 type Streams struct {
 	Out, Err io.Writer
 	Connect  func(context.Context, Options) (*Clients, error)
+	Jitter   func(time.Duration) time.Duration // of waits; nil means at random
 	Version  string
 }
 

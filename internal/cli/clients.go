@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -28,7 +27,6 @@ type Clients struct {
 	Kube      kubernetes.Interface
 	Workflows metadata.Interface // of the cluster that Argo runs in
 	Region    string
-	Jitter    func(time.Duration) time.Duration // of waits; nil means at random
 }
 
 // GroupAPI is what a recycle asks of Auto Scaling.

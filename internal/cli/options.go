@@ -45,29 +45,36 @@ type Options struct {
 	LogLevel           string
 }
 
-// flags are shared by all steps, so that one set of parameters and environment variables fits every step of a workflow.
-func flags() []cli.Flag {
+// nodeFlags say which node is recycled and how. All steps of a recycle have them, so that one set of parameters and
+// environment variables fits every step of a workflow.
+func nodeFlags() []cli.Flag {
 	return []cli.Flag{
 		text("instance-id", "", "EC2 `ID` of the instance to recycle, or …"),
 		text("node", "", "… `NAME` of its Node; exactly one of the two"),
 		text("label-selector", "", "label `SELECTOR` of the pods that must finish by themselves; empty means every run-to-completion pod"),
 		text("namespace", "", "comma-separated `NAMESPACES` of those pods; empty means all"),
-		text("cluster", "", "`NAME` of the EKS cluster; empty means the kubeconfig's, or the one this runs in"),
-		text("region", "", "AWS `REGION`; empty means the AWS SDK's default chain"),
 		text("action", "stop", "what becomes of the instance: stop or terminate"),
-		length("poll-window", 20*time.Minute, "how long one attempt waits before it exits 75"),
-		length("poll-interval", 10*time.Second, "pause between two looks at AWS"),
 		length("replacement-timeout", 30*time.Minute, "how long to wait in all for a replacement in service before going back"),
 		length("max-wait", 48*time.Hour, "how long to wait in all for the pods to finish, over attempts and re-submits"),
 		text("on-timeout", "fail", "what to do after max-wait: fail or evict"),
 		&cli.BoolFlag{Name: "evict", Value: true, EnvVars: env("evict"), Usage: "evict what is left once the pods that matter have finished"},
-		&cli.BoolFlag{Name: "dry-run", EnvVars: env("dry-run"), Usage: "read everything, change nothing, say what would change"},
 		&cli.BoolFlag{Name: "suspend-az-rebalance", Value: true, EnvVars: env("suspend-az-rebalance"), Usage: "suspend AZRebalance of the group while any recycle of it is under way"},
-		text("output-dir", "", "`DIRECTORY` for the output parameters, one file each; empty means none"),
 		text("progress-file", "", "`FILE` for N/M progress", "ARGO_PROGRESS_FILE"),
+		text("workflow-status", "", "settle only: how the workflow ended: Succeeded, Failed or Error"),
+	}
+}
+
+// sharedFlags are those of every step.
+func sharedFlags() []cli.Flag {
+	return []cli.Flag{
+		text("cluster", "", "`NAME` of the EKS cluster; empty means the kubeconfig's, or the one this runs in"),
+		text("region", "", "AWS `REGION`; empty means the AWS SDK's default chain"),
+		length("poll-window", 20*time.Minute, "how long one attempt waits before it exits 75"),
+		length("poll-interval", 10*time.Second, "pause between two looks at AWS"),
+		&cli.BoolFlag{Name: "dry-run", EnvVars: env("dry-run"), Usage: "read everything, change nothing, say what would change"},
+		text("output-dir", "", "`DIRECTORY` for the output parameters, one file each; empty means none"),
 		text("workflow-uid", "", "holder of the claim on the instance; empty means this user and host"),
 		text("workflow-name", "", "who recycles, for people, as `NAMESPACE/NAME`"),
-		text("workflow-status", "", "settle only: how the workflow ended: Succeeded, Failed or Error"),
 		text("lease-namespace", "eks-recycle", "`NAMESPACE` of the claims; the same for everyone who may recycle nodes of the cluster"),
 		length("claim-duration", 5*time.Minute, "how long a claim outlives a step that died"),
 		text("kubeconfig", "", "kubeconfig `FILE`; empty means KUBECONFIG, ~/.kube/config, or the cluster this runs in"),
@@ -116,6 +123,11 @@ func parse(c *cli.Context, s step) (Options, error) {
 	if err := o.validate(c, s); err != nil {
 		return o, usageError{err}
 	}
+	if s.read != nil {
+		if err := s.read(c, &o); err != nil {
+			return o, usageError{err}
+		}
+	}
 	if o.InstanceID != "" {
 		return o, asg.CheckInstanceID(o.InstanceID) // refused like an unknown id, not like a mistyped flag
 	}
@@ -135,7 +147,7 @@ func (o Options) validate(c *cli.Context, s step) error {
 		return hint.Errorf("to settle one node: step settle", "step %s works on all nodes: it takes neither --instance-id nor --node", s.name)
 	case !s.anyNode && (o.InstanceID == "") == (o.Node == ""):
 		return hint.Errorf("for example --instance-id i-0123456789abcdef0, or --node ip-10-0-1-2.eu-central-1.compute.internal", "give exactly one of --instance-id and --node")
-	case o.EvictOnTimeout && !o.Evict:
+	case has(c, "evict") && o.EvictOnTimeout && !o.Evict:
 		return hint.Errorf("choose on-timeout=fail, or let it evict", "--on-timeout evict and --evict=false contradict each other")
 	case o.Region != "" && !regionForm.MatchString(o.Region):
 		return hint.Errorf("for example eu-central-1", "region %q is malformed", o.Region)
@@ -145,12 +157,12 @@ func (o Options) validate(c *cli.Context, s step) error {
 	for name, allowed := range map[string][]string{
 		"action": {"stop", "terminate"}, "on-timeout": {"fail", "evict"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
 	} {
-		if !slices.Contains(allowed, c.String(name)) {
+		if has(c, name) && !slices.Contains(allowed, c.String(name)) {
 			return fmt.Errorf("--%s %q is not one of: %s", name, c.String(name), strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
 		}
 	}
 	for _, name := range []string{"poll-window", "poll-interval", "replacement-timeout", "max-wait", "claim-duration"} {
-		if c.Duration(name) <= 0 {
+		if has(c, name) && c.Duration(name) <= 0 {
 			return fmt.Errorf("--%s must be longer than nothing", name)
 		}
 	}
@@ -164,6 +176,11 @@ func (o Options) validate(c *cli.Context, s step) error {
 		return fmt.Errorf("--claim-duration must be at least 3s")
 	}
 	return nil
+}
+
+// has reports whether the step has the flag at all.
+func has(c *cli.Context, name string) bool {
+	return slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
 // set returns a flag's value; what Argo left unsubstituted ("{{…}}") counts as not given.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -31,7 +32,6 @@ type mishaps struct {
 	*stage
 	name    string
 	mu      sync.Mutex
-	rng     *rand.Rand
 	calls   int // so far
 	since   int // the last crash
 	faults  []fault
@@ -39,14 +39,22 @@ type mishaps struct {
 	rate    int // per mille
 }
 
+// dice are those of one moment: what they show depends on who throws them when and what for, not on who came first.
+func (m *mishaps) dice(what string) *rand.Rand {
+	sum := fnv.New64a()
+	_, _ = sum.Write([]byte(m.name + what))
+	return rand.New(rand.NewPCG(m.Seed^sum.Sum64(), uint64(time.Now().UnixNano())))
+}
+
 // next counts a call and says what befalls it.
-func (m *mishaps) next() (latency time.Duration, kind string, strikes *crash) {
+func (m *mishaps) next(what string) (latency time.Duration, kind string, strikes *crash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.calls++
 	m.count(&m.stats.Calls)
 	m.since++
-	latency = time.Duration(5+m.rng.IntN(40))*time.Millisecond + time.Duration(m.rng.IntN(1000))*time.Microsecond
+	dice := m.dice(what)
+	latency = time.Duration(5+dice.IntN(40))*time.Millisecond + time.Duration(dice.IntN(1000))*time.Microsecond
 	if m.quiet.Load() {
 		return latency, "", nil
 	}
@@ -59,17 +67,15 @@ func (m *mishaps) next() (latency time.Duration, kind string, strikes *crash) {
 			return latency, f.Kind, strikes
 		}
 	}
-	if m.rate > 0 && m.rng.IntN(1000) < m.rate {
-		kind = faults[m.rng.IntN(len(faults))]
+	if m.rate > 0 && dice.IntN(1000) < m.rate {
+		kind = faults[dice.IntN(len(faults))]
 	}
 	return latency, kind, strikes
 }
 
 // jitter is that of the lane's waits, the same at each replay.
 func (m *mishaps) jitter(pause time.Duration) time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return pause + time.Duration(m.rng.Int64N(int64(pause)*3/10+1))
+	return pause + time.Duration(m.dice("jitter").Int64N(int64(pause)*3/10+1))
 }
 
 // strike ends the process. What it still does reaches nobody, except after SIGTERM: that one it may hear.
@@ -91,7 +97,7 @@ func (p *process) cross(ctx context.Context, what string, do func(context.Contex
 	if p.gone() {
 		return errKilled
 	}
-	latency, kind, strikes := p.next()
+	latency, kind, strikes := p.next(what)
 	if strikes != nil && !strikes.After {
 		p.note(p.name, what+" — killed before: "+strikes.Then, nil)
 		p.strike(strikes)

@@ -40,6 +40,8 @@ func settle(ctx context.Context, r *session) error {
 	switch {
 	case err != nil:
 		return err
+	case !begun && target.Instance.Retiring() && target.IsServing():
+		return r.giveUp(ctx, target, n)
 	case !begun:
 		return errors.Join(r.nothingLeft(ctx, id), r.done("nothing was changed: instance %s is as it was", id))
 	case r.WorkflowStatus == "Succeeded" && n == nil:
@@ -62,6 +64,21 @@ func settle(ctx context.Context, r *session) error {
 	default:
 		return r.letGo(ctx, id)
 	}
+}
+
+// giveUp ends a retirement whose instance is in service, on a Node without the marks that would say why: either the slow
+// way round brought it there, and the Node has registered anew since, or somebody else did.
+func (r *session) giveUp(ctx context.Context, t asg.Target, n *corev1.Node) error {
+	id := t.Instance.ID
+	err := r.claimed(ctx, n, func(ctx context.Context) error { return r.forgetRetirement(ctx, t) })
+	var held *claim.HeldError
+	switch {
+	case errors.As(err, &held):
+		return r.done("left alone: %v", held)
+	case err != nil:
+		return err
+	}
+	return errors.Join(r.nothingLeft(ctx, id), r.done("instance %s is in service again, and its node open: submit again, if it is still to go", id))
 }
 
 // begun reports whether a recycle has changed anything. The Node says so, unless it was deleted in the meantime; then the

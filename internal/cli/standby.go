@@ -63,15 +63,24 @@ func (r *session) forget(ctx context.Context, t asg.Target, n *corev1.Node) (*co
 	case t.Lifecycle() != asg.InService:
 		return r.nodes.Apply(ctx, n, node.Patient)
 	}
-	if t.Instance.Retiring() {
-		if err := r.asg.UnmarkRetiring(ctx, t.Instance.ID); err != nil {
-			return nil, err
-		}
+	if err := r.forgetRetirement(ctx, t); err != nil {
+		return nil, err
 	}
 	if !node.IsLeaving(n) {
 		return n, nil
 	}
 	return r.nodes.Apply(ctx, n, node.Anew)
+}
+
+// forgetRetirement takes the tags of a retirement that was given up off the instance, and says what it leaves.
+func (r *session) forgetRetirement(ctx context.Context, t asg.Target) error {
+	if !t.Instance.Retiring() {
+		return nil
+	}
+	if err := r.sayWhatIsLeft(ctx, t.Instance); err != nil {
+		return err
+	}
+	return r.asg.UnmarkRetiring(ctx, t.Instance.ID)
 }
 
 // retired reports that a former run began to take the instance out of its group for good: from there it goes forward only.

@@ -22,12 +22,23 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
-// step is a subcommand: a name and what it does. outputs names its output parameters besides message.
+// step is a subcommand: a name and what it does. outputs names its output parameters besides message. own are flags that no
+// other step has, and read puts them into the options, checked; a step with flags of its own takes none of those that say
+// how one node is recycled.
 type step struct {
 	name, usage string
 	outputs     []string
 	run         func(context.Context, *session) error
 	anyNode     bool // works on no one node
+	own         func() []cli.Flag
+	read        func(*cli.Context, *Options) error
+}
+
+func (s step) flags() []cli.Flag {
+	if s.own == nil {
+		return append(nodeFlags(), sharedFlags()...)
+	}
+	return append(s.own(), sharedFlags()...)
 }
 
 func steps() []step {
@@ -85,7 +96,7 @@ var errWindow = errors.New("the poll window of this attempt ended; run the step 
 
 func (s step) command(streams Streams) *cli.Command {
 	return &cli.Command{
-		Name: s.name, Usage: s.usage, Flags: flags(), HideHelpCommand: true, OnUsageError: badUsage,
+		Name: s.name, Usage: s.usage, Flags: s.flags(), HideHelpCommand: true, OnUsageError: badUsage,
 		Action: func(c *cli.Context) error {
 			o, err := parse(c, s)
 			return s.runOnce(c.Context, o, err, streams)
@@ -113,7 +124,7 @@ func (s step) execute(ctx context.Context, run *session, streams Streams) error 
 	ctx, cancel := context.WithTimeoutCause(ctx, run.PollWindow, errWindow)
 	defer cancel()
 
-	run.wait = poll.Loop{Interval: run.PollInterval, Transient: run.transient, Log: run.log}
+	run.wait = poll.Loop{Interval: run.PollInterval, Jitter: streams.Jitter, Transient: run.transient, Log: run.log}
 	return run.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		if run.asg == nil {
 			clients, err := streams.Connect(ctx, run.Options)
@@ -142,7 +153,6 @@ func (r *session) conclude(s step, err error, streams Streams) error {
 }
 
 func (r *session) use(c *Clients) {
-	r.wait.Jitter = c.Jitter
 	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Alone: r.alone, Wait: r.wait, Log: r.log}
 	r.argo = argo.Workflows{Metadata: c.Workflows}
 	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}

@@ -91,8 +91,8 @@ func (l *laneRun) once(ctx context.Context, uid, name, status string) (code int,
 	l.note(l.name, "step "+name+" of "+uid, nil)
 	o := l.options
 	o.WorkflowUID, o.Workflow, o.WorkflowStatus = uid, "argo/"+uid, status
-	code = cli.RunStep(ctx, name, o, cli.Streams{Out: &out, Err: &log, Version: "test", Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
-		return &cli.Clients{Groups: aws, Instances: aws, Kube: kube, Region: aws.region, Jitter: l.jitter}, nil
+	code = cli.RunStep(ctx, name, o, cli.Streams{Out: &out, Err: &log, Version: "test", Jitter: l.jitter, Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
+		return &cli.Clients{Groups: aws, Instances: aws, Kube: kube, Region: aws.region}, nil
 	}})
 	l.heard(log.String())
 	if p.gone() {
@@ -142,7 +142,9 @@ func (o options) of(base cli.Options, target string) cli.Options {
 // and bring back what cannot be recycled.
 func (g *stage) finish(ctx context.Context) {
 	g.quiet.Store(true)
-	g.must(g.sim.Configure(func(c *awssim.Config) { c.LaunchFailure, c.NodeNeverJoins, c.NodeNeverReady = "", false, false }))
+	g.must(g.sim.Configure(func(c *awssim.Config) {
+		c.LaunchFailure, c.NodeNeverJoins, c.NodeNeverReady, c.StaleReads, c.NodeLeavesAfter = "", false, false, 0, 0
+	}))
 	g.note("", "the mishaps are over", nil)
 	g.repair(ctx)
 	for _, l := range g.lanes {

@@ -151,7 +151,7 @@ func (c *Client) FindNamed(ctx context.Context, id string, names []string) (*cor
 // another instance's Node that came to have the name. A Node that is gone is no error.
 func (c *Client) Delete(ctx context.Context, n *corev1.Node) error {
 	uid := n.UID
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	err := retry.RetryOnConflict(onConflict, func() error {
 		err := c.Kube.CoreV1().Nodes().Delete(ctx, n.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 		if !apierrors.IsConflict(err) {
 			return err

@@ -1,0 +1,40 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// Stories that broke a promise once. Random schedules found and shrank them; their seeds give each call the latency that
+// it takes.
+func TestStoriesThatBrokeAPromiseOnce(t *testing.T) {
+	base := baseOptions(t)
+	long := options{MaxWait: 2 * time.Hour}
+	for name, s := range map[string]schedule{
+		"a workflow goes on with taint after another one took its claim and brought the node back": {
+			Seed: 1, Group: groupShape{Size: 1, Slack: 1, Zones: 1, Weight: 1}, Options: options{Terminate: true, MaxWait: 2 * time.Hour},
+			Cloud: cloud{AtMaxAllowed: true, EnteringStandby: 5 * time.Minute, Detaching: 5 * time.Second, Boot: 20 * time.Second, Joins: 15 * time.Second},
+			Lanes: []lane{{}, {5, 8 * time.Minute}}, Faults: []fault{{65, 1, kubeThrottled}, {2, 6, kubeGone}}, Rate: 100,
+			Acts: []act{{440 * time.Second, lowerDesired}},
+		},
+		"an instance is brought back while what was to be remembered of that could not be written, and lost then": {
+			Seed: 0x1205df13, Group: groupShape{Size: 3, Room: 2, Slack: 2, Zones: 3}, Options: long,
+			Cloud: cloud{EnteringStandby: 5 * time.Second, Detaching: 5 * time.Second, Boot: 20 * time.Second, Joins: time.Minute, NodeNeverReady: true},
+			Lanes: []lane{{}}, Rate: 20, Acts: []act{{time.Second, startRefresh}, {2 * time.Second, lowerDesired}},
+		},
+		"a Node loses its marks while its instance is back in service to be detached from there": {
+			Seed: 0x198d67c3, Group: groupShape{Size: 4, Room: 2, Zones: 3}, Options: long,
+			Cloud: cloud{DetachRefused: true, AtMaxAllowed: true, EnteringStandby: 30 * time.Second, Detaching: 200 * time.Second, Boot: 20 * time.Second, Joins: 15 * time.Second},
+			Lanes: []lane{{}}, Faults: []fault{{2, 2, kubeConflict}},
+			Crashes: []crash{{37, false, thenTerminate}, {4, true, thenRetry}, {60, false, thenRetry}, {60, true, thenTerminate}},
+			Acts:    []act{{268 * time.Second, recreateNode}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if v := play(t, base, s); len(v.violations) > 0 {
+				t.Errorf("%s\n%s\n%s", s, v.story(), strings.Join(v.violations, "\n"))
+			}
+		})
+	}
+}
