@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
 // schedule is one random story: a group, what runs on the node, how the recycle is asked for, and what goes wrong. It is
@@ -38,6 +40,9 @@ type cloud struct {
 	EnteringStandby, Detaching, Boot, Joins time.Duration
 	LaunchFailures                          int  // -1: all until the end of the story
 	NodeNeverReady, NodeNeverJoins          bool // until the end of the story
+	StaleReads                              time.Duration
+	NodeLeaves                              string        // awssim's word for how, or ""
+	NodeLeavesAfter                         time.Duration // it has been Ready; it returns after as long again
 }
 
 // before is what people had done to the node and to the group before anything began.
@@ -218,6 +223,12 @@ func drawCloud(t *rapid.T) cloud {
 	}
 	if oneIn(t, 15) {
 		c.NodeNeverJoins = true
+	}
+	if oneIn(t, 6) {
+		c.StaleReads = seconds(2, 10, 30)
+	}
+	if oneIn(t, 15) {
+		c.NodeLeaves, c.NodeLeavesAfter = among(t, []string{awssim.LeaveNotReady, awssim.LeaveDeleted}), seconds(1, 30, 240)
 	}
 	return c
 }

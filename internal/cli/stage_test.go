@@ -3,7 +3,6 @@ package cli_test
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/url"
 	"slices"
 	"strings"
@@ -183,6 +182,10 @@ func (c cloud) apply(into *awssim.Config) {
 	into.Stopping, into.Starting, into.Terminating = usual.Stopping, usual.Starting, usual.Terminating
 	into.Reconcile, into.HealthCheck, into.LaunchRetry = usual.Reconcile, usual.HealthCheck, usual.LaunchRetry
 	into.NodeNeverReady, into.NodeNeverJoins = c.NodeNeverReady, c.NodeNeverJoins
+	into.StaleReads = c.StaleReads
+	if c.NodeLeaves != "" {
+		into.NodeLeaves, into.NodeLeavesAfter, into.NodeReturnsAfter = c.NodeLeaves, c.NodeLeavesAfter, c.NodeLeavesAfter
+	}
 	if c.DetachRefused {
 		into.DetachFromStandby = awssim.DetachRefuse
 	}
@@ -304,7 +307,7 @@ func (g *stage) addPod(name string, plan podPlan) {
 
 func (g *stage) newLane(i int, l lane) *laneRun {
 	name := fmt.Sprintf("wf-%d", i)
-	m := &mishaps{stage: g, name: name, rng: rand.New(rand.NewPCG(g.Seed, uint64(i))), rate: g.Rate}
+	m := &mishaps{stage: g, name: name, rate: g.Rate}
 	if i == 0 {
 		m.faults, m.crashes = g.Faults, g.Crashes
 	}
