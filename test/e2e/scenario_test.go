@@ -135,10 +135,13 @@ func (s *scenario) must(err error) {
 	}
 }
 
+// patience stretches every wait: a limit is there to end a scenario that hangs, not to measure a busy machine.
+const patience = 3
+
 // await waits for a condition, which says what it still waits for.
 func (s *scenario) await(atMost time.Duration, what string, condition poll.Condition) {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), atMost)
+	ctx, cancel := context.WithTimeout(s.Context(), patience*atMost)
 	defer cancel()
 	loop := poll.Loop{Interval: 300 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
 	if err := loop.Until(ctx, condition); err != nil {
