@@ -8,15 +8,17 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// Workflows looks whether workflows still run. It reads their metadata only: the status of one can have a megabyte.
+// Workflows reads and creates workflows. What can be told from their metadata it reads there: the status of one can have a
+// megabyte. Dynamic is for the rest.
 type Workflows struct {
 	Metadata metadata.Interface
+	Dynamic  dynamic.Interface
 }
 
 // completed is the label that the workflow-controller puts on a Workflow that has ended
@@ -33,8 +35,7 @@ func IsWorkflow(name string) bool {
 // empty uid takes any.
 func (w Workflows) Ended(ctx context.Context, name, uid string) (bool, error) {
 	namespace, short, _ := strings.Cut(name, "/")
-	workflows := w.Metadata.Resource(schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}).Namespace(namespace)
-	workflow, err := workflows.Get(ctx, short, metav1.GetOptions{})
+	workflow, err := w.Metadata.Resource(workflows).Namespace(namespace).Get(ctx, short, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err) && !named(err):
 		return false, hint.Errorf("sweep from the cluster that Argo Workflows runs in", "asking for workflow %q: there is no Argo Workflows in this cluster", name)

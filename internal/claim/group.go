@@ -90,7 +90,9 @@ func (c Claims) Records(ctx context.Context) ([]Record, error) {
 	}
 	records := make([]Record, 0, len(leases.Items))
 	for i := range leases.Items {
-		records = append(records, recordOf(&leases.Items[i]))
+		if leases.Items[i].Name != fleets {
+			records = append(records, recordOf(&leases.Items[i]))
+		}
 	}
 	slices.SortFunc(records, func(a, b Record) int {
 		return cmp.Or(strings.Compare(a.InstanceID, b.InstanceID), strings.Compare(b.Node, a.Node))

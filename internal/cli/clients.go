@@ -11,10 +11,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	awseks "github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
+	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/eks"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
@@ -24,8 +26,9 @@ import (
 type Clients struct {
 	Groups    GroupAPI
 	Instances asg.InstanceAPI
+	Templates asg.TemplateReader
 	Kube      kubernetes.Interface
-	Workflows metadata.Interface // of the cluster that Argo runs in
+	Workflows argo.Workflows // of the cluster that Argo runs in
 	Region    string
 }
 
@@ -61,11 +64,21 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	if err != nil {
 		home = kubeConfig // no other is known
 	}
-	workflows, err := metadata.NewForConfig(home)
+	workflows, err := argoClients(home)
 	if err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
-	return &Clients{Workflows: workflows, Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: newInstances(ec2.NewFromConfig(cfg)), Kube: kube, Region: cfg.Region}, nil
+	instances := newInstances(ec2.NewFromConfig(cfg))
+	return &Clients{Workflows: workflows, Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: instances, Templates: instances, Kube: kube, Region: cfg.Region}, nil
+}
+
+// argoClients are two of one cluster: metadata in protobuf, whole Workflows, which have none, in JSON.
+func argoClients(home *rest.Config) (w argo.Workflows, err error) {
+	if w.Metadata, err = metadata.NewForConfig(home); err != nil {
+		return w, err
+	}
+	w.Dynamic, err = dynamic.NewForConfig(home)
+	return w, err
 }
 
 // awsConfig asks the machine that this runs on for its region only if nothing else names one: off EC2 that takes seconds

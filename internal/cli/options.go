@@ -43,14 +43,25 @@ type Options struct {
 	ClaimDuration      time.Duration
 	LogFormat          string
 	LogLevel           string
+	OfFleet            string
+	Select             SelectOptions
+	Fleet              FleetOptions
 }
 
 // nodeFlags say which node is recycled and how. All steps of a recycle have them, so that one set of parameters and
 // environment variables fits every step of a workflow.
 func nodeFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		text("instance-id", "", "EC2 `ID` of the instance to recycle, or …"),
 		text("node", "", "… `NAME` of its Node; exactly one of the two"),
+		text("workflow-status", "", "settle only: how the workflow ended: Succeeded, Failed or Error"),
+		text("fleet", "", "`NAME` of the fleet that asked for this recycle: a Node that people want it to skip is then left alone"),
+	}, mannerFlags()...)
+}
+
+// mannerFlags say in what manner nodes are recycled.
+func mannerFlags() []cli.Flag {
+	return []cli.Flag{
 		text("label-selector", "", "label `SELECTOR` of the pods that must finish by themselves; empty means every run-to-completion pod"),
 		text("namespace", "", "comma-separated `NAMESPACES` of those pods; empty means all"),
 		text("action", "stop", "what becomes of the instance: stop or terminate"),
@@ -60,7 +71,6 @@ func nodeFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "evict", Value: true, EnvVars: env("evict"), Usage: "evict what is left once the pods that matter have finished"},
 		&cli.BoolFlag{Name: "suspend-az-rebalance", Value: true, EnvVars: env("suspend-az-rebalance"), Usage: "suspend AZRebalance of the group while any recycle of it is under way"},
 		text("progress-file", "", "`FILE` for N/M progress", "ARGO_PROGRESS_FILE"),
-		text("workflow-status", "", "settle only: how the workflow ended: Succeeded, Failed or Error"),
 	}
 }
 
@@ -107,7 +117,7 @@ func parse(c *cli.Context, s step) (Options, error) {
 		OutputDir:          c.String("output-dir"), ProgressFile: c.String("progress-file"),
 		WorkflowUID: set(c, "workflow-uid"), Workflow: set(c, "workflow-name"), WorkflowStatus: set(c, "workflow-status"),
 		LeaseNamespace: c.String("lease-namespace"), ClaimDuration: c.Duration("claim-duration"),
-		LogFormat: c.String("log-format"), LogLevel: c.String("log-level"),
+		OfFleet: set(c, "fleet"), LogFormat: c.String("log-format"), LogLevel: c.String("log-level"),
 	}
 	if o.WorkflowUID == "" {
 		o.WorkflowUID = laptop()
@@ -155,7 +165,7 @@ func (o Options) validate(c *cli.Context, s step) error {
 		return hint.Errorf("the name, not the ARN: aws eks list-clusters", "cluster name %q is malformed", o.Cluster)
 	}
 	for name, allowed := range map[string][]string{
-		"action": {"stop", "terminate"}, "on-timeout": {"fail", "evict"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
+		"action": {"stop", "terminate"}, "on-timeout": {"fail", "evict"}, "on-failure": {"stop", "continue"}, "max-unavailable-of": {"group", "all"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
 	} {
 		if has(c, name) && !slices.Contains(allowed, c.String(name)) {
 			return fmt.Errorf("--%s %q is not one of: %s", name, c.String(name), strings.TrimPrefix(strings.Join(allowed, ", "), ", "))

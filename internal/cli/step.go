@@ -51,28 +51,34 @@ func steps() []step {
 		{name: "retire", usage: "detach the instance, stop or terminate it, delete the Node", run: retire},
 		{name: "settle", usage: "exit handler: put right what a failure left behind", run: settle},
 		{name: "restore", usage: "bring a node back that stands by, on request", run: restore},
+		{name: "select", usage: "list the nodes to recycle", run: selectStep, anyNode: true, own: selectFlags, read: readSelect,
+			outputs: []string{"nodes", "count"}},
+		{name: "fleet", usage: "recycle many nodes, one workflow a node, within a budget", run: fleetStep, anyNode: true, own: fleetFlags, read: readFleet,
+			outputs: []string{"summary"}},
 		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true, outputs: []string{"left"}},
 	}
 }
 
 // Result is what a step prints as its one JSON object on stdout.
 type Result struct {
-	Step                string   `json:"step"`
-	Status              string   `json:"status"` // Done, NotYet or Failed
-	Message             string   `json:"message"`
-	DryRun              bool     `json:"dryRun,omitempty"`
-	InstanceID          string   `json:"instanceId,omitempty"`
-	NodeName            string   `json:"nodeName,omitempty"`
-	ASGName             string   `json:"asgName,omitempty"`
-	Region              string   `json:"region,omitempty"`
-	ReplacementInstance string   `json:"replacementInstanceId,omitempty"`
-	ReplacementNode     string   `json:"replacementNode,omitempty"`
-	PodsWaiting         *int     `json:"podsWaiting,omitempty"`
-	Pods                []string `json:"pods,omitempty"`
-	Left                []Left   `json:"left,omitempty"`    // found by a sweep
-	Changes             []string `json:"changes,omitempty"` // made, or with --dry-run: that would be made
-	Warnings            []string `json:"warnings,omitempty"`
-	Hint                string   `json:"hint,omitempty"`
+	Step                string        `json:"step"`
+	Status              string        `json:"status"` // Done, NotYet or Failed
+	Message             string        `json:"message"`
+	DryRun              bool          `json:"dryRun,omitempty"`
+	InstanceID          string        `json:"instanceId,omitempty"`
+	NodeName            string        `json:"nodeName,omitempty"`
+	ASGName             string        `json:"asgName,omitempty"`
+	Region              string        `json:"region,omitempty"`
+	ReplacementInstance string        `json:"replacementInstanceId,omitempty"`
+	ReplacementNode     string        `json:"replacementNode,omitempty"`
+	PodsWaiting         *int          `json:"podsWaiting,omitempty"`
+	Pods                []string      `json:"pods,omitempty"`
+	Left                []Left        `json:"left,omitempty"`  // found by a sweep
+	Nodes               []Candidate   `json:"nodes,omitempty"` // selected
+	Fleet               *FleetSummary `json:"fleet,omitempty"`
+	Changes             []string      `json:"changes,omitempty"` // made, or with --dry-run: that would be made
+	Warnings            []string      `json:"warnings,omitempty"`
+	Hint                string        `json:"hint,omitempty"`
 }
 
 // session is one run of a step: options, clients, and the result as it grows.
@@ -153,8 +159,8 @@ func (r *session) conclude(s step, err error, streams Streams) error {
 }
 
 func (r *session) use(c *Clients) {
-	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Alone: r.alone, Wait: r.wait, Log: r.log}
-	r.argo = argo.Workflows{Metadata: c.Workflows}
+	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Templates: c.Templates, Alone: r.alone, Wait: r.wait, Log: r.log}
+	r.argo = c.Workflows
 	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
 	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
 	r.claims = claim.Claims{
@@ -173,11 +179,7 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	default:
 		r.result.Status, r.result.Message, r.result.Hint = "Failed", err.Error(), hint.Of(err)
 	}
-	line, jsonErr := json.Marshal(r.result)
-	if jsonErr != nil {
-		return jsonErr
-	}
-	if _, err := fmt.Fprintln(streams.Out, string(line)); err != nil {
+	if err := r.print(streams.Out); err != nil {
 		return err
 	}
 	if r.OutputDir == "" {
@@ -185,7 +187,7 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	}
 	all := map[string]string{
 		"instance-id": r.result.InstanceID, "node-name": r.result.NodeName, "asg-name": r.result.ASGName, "region": r.result.Region,
-		"replacement-instance-id": r.result.ReplacementInstance, "replacement-node": r.result.ReplacementNode, "pods-waiting": count(r.result.PodsWaiting), "left": list(r.result.Left),
+		"replacement-instance-id": r.result.ReplacementInstance, "replacement-node": r.result.ReplacementNode, "pods-waiting": count(r.result.PodsWaiting), "left": list(r.result.Left), "summary": r.result.Fleet.parameter(), "nodes": list(r.result.Nodes), "count": strconv.Itoa(len(r.result.Nodes)),
 	}
 	values := map[string]string{"message": r.result.Message}
 	for _, name := range s.outputs {
@@ -194,11 +196,27 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	return argo.WriteOutputs(r.OutputDir, values)
 }
 
-func list(left []Left) string {
-	if left == nil {
-		left = []Left{}
+// print writes the result as one line of JSON, or, if it is asked for and there is one, as a table.
+func (r *session) print(w io.Writer) error {
+	switch {
+	case r.Select.Output == "table" && r.result.Fleet != nil:
+		return r.result.Fleet.table(w)
+	case r.Select.Output == "table" && r.result.Nodes != nil:
+		return candidateTable(w, r.result.Nodes)
 	}
-	text, _ := json.Marshal(left) // strings always marshal
+	line, err := json.Marshal(r.result)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w, string(line))
+	return err
+}
+
+func list[T any](all []T) string {
+	if all == nil {
+		all = []T{}
+	}
+	text, _ := json.Marshal(all) // strings and times always marshal
 	return string(text)
 }
 

@@ -11,6 +11,7 @@ import (
 	apitypes "k8s.io/apimachinery/pkg/types"
 	metadatafake "k8s.io/client-go/metadata/fake"
 
+	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/cli"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
@@ -53,7 +54,7 @@ func (w *world) sweep(workflows []*metav1.PartialObjectMetadata, flags ...string
 			w.Fatal(err)
 		}
 	}
-	w.steps = &cli.Clients{Groups: w.groups, Instances: w.ec2, Kube: w.kube, Workflows: client, Region: w.region}
+	w.steps = &cli.Clients{Groups: w.groups, Instances: w.ec2, Kube: w.kube, Workflows: argo.Workflows{Metadata: client}, Region: w.region}
 	defer func() { w.steps = nil }()
 	return w.stepAs(w.Context(), "sweep-1", "sweep", append([]string{"--workflow-name", "argo/sweep"}, flags...)...)
 }

@@ -146,11 +146,17 @@ func keeping(ctx context.Context, held *claim.Claim, act func(context.Context) e
 // alone runs act while no other recycle changes the group, and waits for its turn.
 func (r *session) alone(ctx context.Context, group string, act func(context.Context) error) error {
 	id := r.result.InstanceID
+	acquire := func(ctx context.Context) (*claim.Claim, error) { return r.claims.AcquireGroup(ctx, group, id) }
+	return r.whenFree(ctx, acquire, func(ctx context.Context) error { return r.claims.ReleaseGroup(ctx, group, id) }, act)
+}
+
+// whenFree runs act while it holds what everybody else waits for, too.
+func (r *session) whenFree(ctx context.Context, acquire func(context.Context) (*claim.Claim, error), release, act func(context.Context) error) error {
 	turn := r.wait
 	turn.Interval = min(time.Second, r.PollInterval)
 	var held *claim.Claim
 	err := turn.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
-		held, err = r.claims.AcquireGroup(ctx, group, id)
+		held, err = acquire(ctx)
 		var other *claim.HeldError
 		if errors.As(err, &other) {
 			return false, other.Error(), nil
@@ -163,7 +169,7 @@ func (r *session) alone(ctx context.Context, group string, act func(context.Cont
 	if err := keeping(ctx, held, act); err != nil {
 		return err // it may be half done: the next attempt for this instance goes on before another one's turn, or letGo ends it
 	}
-	return r.claims.ReleaseGroup(ctx, group, id)
+	return release(ctx)
 }
 
 // mayBeClosed refuses a Node that is open and was not deleted since this recycle closed it, before anything is touched.

@@ -1,0 +1,210 @@
+package argo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// What a fleet writes on the Workflows that it creates, one a node.
+const (
+	// LabelFleet is the uid of the Workflow that created this one.
+	LabelFleet = "eks-recycle.io/fleet"
+	// LabelInstance is the instance that it recycles.
+	LabelInstance = "eks-recycle.io/instance-id"
+	// AnnotationGroup and AnnotationZone say what budget it uses up.
+	AnnotationGroup = "eks-recycle.io/asg"
+	AnnotationZone  = "eks-recycle.io/zone"
+	// AnnotationNode is the name of its Node.
+	AnnotationNode = "eks-recycle.io/node"
+)
+
+// phase is the label in which the workflow-controller repeats a Workflow's phase.
+const phase = "workflows.argoproj.io/phase"
+
+var workflows = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}
+
+// Child is a Workflow that recycles one node for a fleet. Phase is empty until the controller has seen it.
+type Child struct {
+	Name, UID, Fleet            string
+	Instance, Node, Group, Zone string
+	Phase                       string
+	Ended                       bool
+}
+
+// Succeeded reports that the child has ended well.
+func (c Child) Succeeded() bool { return c.Ended && c.Phase == "Succeeded" }
+
+// ChildName is the name of the Workflow that recycles an instance. There is one name for each, so that no instance is
+// recycled twice at a time, by whatever fleets.
+func ChildName(instance string) string { return "recycle-" + instance }
+
+func childOf(o metav1.Object) Child {
+	l, a := o.GetLabels(), o.GetAnnotations()
+	return Child{
+		Name: o.GetName(), UID: string(o.GetUID()), Fleet: l[LabelFleet], Instance: l[LabelInstance],
+		Node: a[AnnotationNode], Group: a[AnnotationGroup], Zone: a[AnnotationZone], Phase: l[phase], Ended: l[completed] == "true",
+	}
+}
+
+// OfFleet selects the children of one fleet.
+func OfFleet(fleet string) string { return labels.Set{LabelFleet: fleet}.String() }
+
+// Running lists the children of all fleets that have not ended: as many as there are nodes under way, not more.
+func (w Workflows) Running(ctx context.Context, namespace string) ([]Child, error) {
+	return w.children(ctx, namespace, LabelInstance+","+completed+"!=true")
+}
+
+// Children lists those of one fleet.
+func (w Workflows) Children(ctx context.Context, namespace, fleet string) ([]Child, error) {
+	return w.children(ctx, namespace, OfFleet(fleet))
+}
+
+// childrenAPage keeps a page of metadata, some 2 KiB each, within a megabyte.
+const childrenAPage = 500
+
+func (w Workflows) children(ctx context.Context, namespace, selector string) (all []Child, err error) {
+	options := metav1.ListOptions{LabelSelector: selector, Limit: childrenAPage}
+	for {
+		page, err := w.Metadata.Resource(workflows).Namespace(namespace).List(ctx, options)
+		if err != nil {
+			return nil, fmt.Errorf("listing workflows with %q: %w", selector, err)
+		}
+		for i := range page.Items {
+			all = append(all, childOf(&page.Items[i]))
+		}
+		if options.Continue = page.Continue; options.Continue == "" {
+			return all, nil
+		}
+	}
+}
+
+// Parent is the Workflow that a fleet runs in; zero if a person runs it by hand.
+type Parent struct{ Name, UID string }
+
+// Order is what a fleet asks for: a node to be recycled by a WorkflowTemplate.
+type Order struct {
+	Namespace, Template string
+	Fleet               string
+	Parent              Parent
+	Child               Child
+	Parameters          map[string]string
+}
+
+// ErrTaken says that there is a Workflow for the instance already, which another fleet still looks after.
+var ErrTaken = errors.New("another fleet has a workflow for it")
+
+// Start creates the child of an order. One that is there already is taken for it if it runs or belongs to this fleet. What
+// an earlier fleet left, which has ended like its child, is deleted first. started is false if nothing had to be created.
+func (w Workflows) Start(ctx context.Context, o Order) (started bool, err error) {
+	name := ChildName(o.Child.Instance)
+	client := w.Dynamic.Resource(workflows).Namespace(o.Namespace)
+	_, err = client.Create(ctx, o.workflow(name), metav1.CreateOptions{FieldManager: "eks-recycle"})
+	if err == nil {
+		return true, nil
+	}
+	if !apierrors.IsAlreadyExists(err) {
+		return false, fmt.Errorf("creating workflow %q: %w", name, err)
+	}
+	there, err := w.Metadata.Resource(workflows).Namespace(o.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return false, fmt.Errorf("reading workflow %q: %w", name, err)
+	}
+	if c := childOf(there); !c.Ended || c.Fleet == o.Fleet {
+		return false, nil
+	}
+	for _, owner := range there.OwnerReferences {
+		ended, err := w.Ended(ctx, o.Namespace+"/"+owner.Name, string(owner.UID))
+		if err != nil {
+			return false, err
+		}
+		if !ended {
+			return false, fmt.Errorf("starting workflow %q: %w", name, ErrTaken)
+		}
+	}
+	uid := there.UID
+	if err := client.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}); err != nil && !apierrors.IsNotFound(err) {
+		return false, fmt.Errorf("deleting the ended workflow %q of an earlier fleet: %w", name, err)
+	}
+	if _, err = client.Create(ctx, o.workflow(name), metav1.CreateOptions{FieldManager: "eks-recycle"}); err != nil {
+		return false, fmt.Errorf("creating workflow %q: %w", name, err)
+	}
+	return true, nil
+}
+
+// workflow names a template and its arguments and nothing else: that is all that a controller with templateReferencing
+// Strict takes.
+func (o Order) workflow(name string) *unstructured.Unstructured {
+	w := &unstructured.Unstructured{}
+	w.SetAPIVersion("argoproj.io/v1alpha1")
+	w.SetKind("Workflow")
+	w.SetName(name)
+	w.SetNamespace(o.Namespace)
+	w.SetLabels(map[string]string{"app.kubernetes.io/name": "eks-recycle", LabelFleet: o.Fleet, LabelInstance: o.Child.Instance})
+	w.SetAnnotations(map[string]string{AnnotationNode: o.Child.Node, AnnotationGroup: o.Child.Group, AnnotationZone: o.Child.Zone})
+	if o.Parent.UID != "" {
+		w.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: w.GetAPIVersion(), Kind: w.GetKind(), Name: o.Parent.Name, UID: types.UID(o.Parent.UID)}})
+	}
+	var parameters []any
+	for _, name := range sortedKeys(o.Parameters) {
+		parameters = append(parameters, map[string]any{"name": name, "value": o.Parameters[name]})
+	}
+	w.Object["spec"] = map[string]any{
+		"workflowTemplateRef": map[string]any{"name": o.Template},
+		"arguments":           map[string]any{"parameters": parameters},
+	}
+	return w
+}
+
+// Stop asks a running child to end as "argo stop" does: what it is doing ends, and its exit handler runs.
+func (w Workflows) Stop(ctx context.Context, namespace, name string) error {
+	_, err := w.Dynamic.Resource(workflows).Namespace(namespace).Patch(ctx, name, types.MergePatchType, []byte(`{"spec":{"shutdown":"Stop"}}`), metav1.PatchOptions{FieldManager: "eks-recycle"})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("stopping workflow %q: %w", name, err)
+	}
+	return nil
+}
+
+// Outcome is how a child ended.
+type Outcome struct {
+	Child
+	Created, Finished time.Time
+	Message           string // why it failed, in the words of its steps
+}
+
+// Outcome reads how one child ended.
+func (w Workflows) Outcome(ctx context.Context, namespace, name string) (Outcome, error) {
+	workflow, err := w.Dynamic.Resource(workflows).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return Outcome{}, fmt.Errorf("reading workflow %q: %w", name, err)
+	}
+	return outcomeOf(workflow), nil
+}
+
+// outcomesAPage keeps a page of whole Workflows, up to 70 KiB each after a long drain, within some megabytes.
+const outcomesAPage = 50
+
+// Outcomes reads how the children of a fleet ended and hands each to the caller.
+func (w Workflows) Outcomes(ctx context.Context, namespace, fleet string, each func(Outcome)) error {
+	options := metav1.ListOptions{LabelSelector: OfFleet(fleet), Limit: outcomesAPage}
+	for {
+		page, err := w.Dynamic.Resource(workflows).Namespace(namespace).List(ctx, options)
+		if err != nil {
+			return fmt.Errorf("listing the workflows of the fleet: %w", err)
+		}
+		for i := range page.Items {
+			each(outcomeOf(&page.Items[i]))
+		}
+		if options.Continue = page.GetContinue(); options.Continue == "" {
+			return nil
+		}
+	}
+}

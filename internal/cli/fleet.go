@@ -1,0 +1,287 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/fleet"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+)
+
+// fleetRun is one attempt of a fleet. What it must not forget is in its children: a later attempt finds them by label, and
+// selects anew who is left. Those who wait, and what came of those that failed, it only remembers to ask once.
+type fleetRun struct {
+	*session
+	following *argo.Following
+	waiting   []Candidate
+	sizes     map[string]int        // of the groups, in members
+	started   map[string]argo.Child // by this attempt, until they are seen
+	verdicts  map[string]FleetNode  // of children that failed, by uid
+}
+
+// fleetLook is the pause after which a fleet that could start more looks whether other people's recycles have ended. Its own
+// children it watches.
+const fleetLook = time.Minute
+
+func fleetStep(ctx context.Context, r *session) error {
+	if r.Fleet.Finish {
+		return finishFleet(ctx, r)
+	}
+	return recycleFleet(ctx, r)
+}
+
+// recycleFleet creates one Workflow a node, as many at a time as the budget allows, and waits for their ends.
+func recycleFleet(ctx context.Context, r *session) error {
+	if r.Fleet.StartedAt.IsZero() {
+		r.Fleet.StartedAt = time.Now()
+	}
+	if r.Select.LaunchedBefore.IsZero() || r.Select.LaunchedBefore.After(r.Fleet.StartedAt) {
+		r.Select.LaunchedBefore = r.Fleet.StartedAt // the replacements are not next
+	}
+	limit := r.Select.Limit
+	r.Select.Limit = 0 // it bounds the recycles of the fleet, over all attempts
+	candidates, err := r.selectNodes(ctx)
+	r.Select.Limit = limit
+	if err != nil {
+		return err
+	}
+	f := &fleetRun{session: r, waiting: candidates, started: map[string]argo.Child{}, verdicts: map[string]FleetNode{}}
+	if f.sizes, err = r.sizes(ctx, candidates); err != nil {
+		return err
+	}
+	if r.DryRun {
+		return f.plan()
+	}
+	if !argo.IsWorkflow(r.Workflow) {
+		return hint.Errorf("argo submit --from workflowtemplate/recycle-fleet; with --dry-run it works anywhere", "step fleet runs in a workflow, which its children belong to")
+	}
+	if f.following, err = r.argo.Follow(ctx, r.LeaseNamespace, r.WorkflowUID); err != nil {
+		return err
+	}
+	f.waiting = slices.DeleteFunc(f.waiting, func(c Candidate) bool {
+		return slices.ContainsFunc(f.following.Children(), func(child argo.Child) bool { return child.Instance == c.InstanceID })
+	})
+	loop := r.wait
+	loop.Interval, loop.Wake = fleetLook, f.following.Changed
+	if err := loop.Until(ctx, f.look); err != nil {
+		return err
+	}
+	return f.conclude(ctx)
+}
+
+// sizes counts the members of the groups, for budgets that are a share of them.
+func (r *session) sizes(ctx context.Context, candidates []Candidate) (map[string]int, error) {
+	sizes := map[string]int{}
+	for _, c := range candidates {
+		if _, known := sizes[c.ASGName]; known {
+			continue
+		}
+		g, err := r.asg.Group(ctx, c.ASGName)
+		if err != nil {
+			return nil, err
+		}
+		sizes[c.ASGName] = len(g.Members)
+	}
+	return sizes, nil
+}
+
+// look starts whom it may and says whether all is over.
+func (f *fleetRun) look(ctx context.Context) (done bool, status string, err error) {
+	closed, err := f.closed(ctx)
+	if err != nil {
+		return false, "", err
+	}
+	if closed == "" && len(f.waiting) > 0 {
+		if err := f.startNext(ctx); err != nil {
+			return false, "", err
+		}
+	}
+	mine, running := f.mine(), 0
+	for _, c := range mine {
+		if !c.Ended {
+			running++
+		}
+	}
+	ended, total := len(mine)-running, len(mine)
+	if closed == "" {
+		total += len(f.waiting)
+	}
+	if err := argo.Progress(f.ProgressFile, ended, total); err != nil {
+		f.log.WarnContext(ctx, "reporting progress", "err", err)
+	}
+	status = fmt.Sprintf("%d of %d recycle(s) have ended, %d under way", ended, total, running)
+	if closed != "" {
+		status += ", no more are started: " + closed
+	}
+	return running == 0 && (closed != "" || len(f.waiting) == 0), status, nil
+}
+
+// closed says why no more recycles are started, or "".
+func (f *fleetRun) closed(ctx context.Context) (string, error) {
+	mine := f.mine()
+	switch {
+	case f.Fleet.StartFor > 0 && time.Since(f.Fleet.StartedAt) >= f.Fleet.StartFor:
+		return fmt.Sprintf("the time to start has ended after %s", f.Fleet.StartFor), nil
+	case f.Select.Limit > 0 && len(mine) >= f.Select.Limit:
+		return fmt.Sprintf("the limit of %d is reached", f.Select.Limit), nil
+	case !f.Fleet.StopOnFailure:
+		return "", nil
+	}
+	for _, c := range mine {
+		if !c.Ended || c.Succeeded() {
+			continue
+		}
+		verdict, err := f.verdict(ctx, c)
+		if err != nil {
+			return "", err
+		}
+		if verdict.Outcome == outcomeFailed {
+			return fmt.Sprintf("the recycle of instance %s failed: %s", c.Instance, verdict.Reason), nil
+		}
+	}
+	return "", nil
+}
+
+// mine are the fleet's children, those included that it has just created and not seen yet.
+func (f *fleetRun) mine() []argo.Child {
+	children := f.following.Children()
+	for _, c := range children {
+		delete(f.started, c.Instance)
+	}
+	for _, c := range f.started {
+		children = append(children, c)
+	}
+	return children
+}
+
+// startNext starts as many as the budget has room for, while no other fleet does.
+func (f *fleetRun) startNext(ctx context.Context) error {
+	var mine []fleet.Node
+	for _, c := range f.mine() {
+		if !c.Ended {
+			mine = append(mine, fleet.Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
+		}
+	}
+	if len(f.next(mine)) == 0 { // its own recycles use the budget up: nothing to ask anyone
+		return nil
+	}
+	acquire := func(ctx context.Context) (*claim.Claim, error) { return f.claims.AcquireTurn(ctx) }
+	return f.whenFree(ctx, acquire, f.claims.ReleaseTurn, func(ctx context.Context) error {
+		underWay, err := f.underWay(ctx)
+		if err != nil {
+			return err
+		}
+		for _, c := range f.next(append(underWay, mine...)) {
+			if err := f.start(ctx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// next is whose turn it is while others are under way.
+func (f *fleetRun) next(underWay []fleet.Node) []Candidate {
+	waiting := make([]fleet.Node, 0, len(f.waiting))
+	for _, c := range f.waiting {
+		waiting = append(waiting, fleet.Node{Instance: c.InstanceID, Group: c.ASGName, Zone: c.Zone})
+	}
+	var next []Candidate
+	for _, n := range fleet.Next(waiting, underWay, f.sizes, f.Fleet.Limits) {
+		i := slices.IndexFunc(f.waiting, func(c Candidate) bool { return c.InstanceID == n.Instance })
+		next = append(next, f.waiting[i])
+	}
+	if room := f.Select.Limit - len(f.mineIfAny()); f.Select.Limit > 0 && len(next) > room {
+		next = next[:max(room, 0)]
+	}
+	return next
+}
+
+func (f *fleetRun) mineIfAny() []argo.Child {
+	if f.following == nil { // a dry run
+		return nil
+	}
+	return f.mine()
+}
+
+// underWay are the nodes that anybody recycles now: the children of all fleets, and claims on instances.
+func (f *fleetRun) underWay(ctx context.Context) ([]fleet.Node, error) {
+	children, err := f.argo.Running(ctx, f.LeaseNamespace)
+	if err != nil {
+		return nil, err
+	}
+	var all []fleet.Node
+	for _, c := range children {
+		all = append(all, fleet.Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
+	}
+	records, err := f.claims.Records(ctx)
+	for _, r := range records {
+		if r.Live() && !r.OnGroup {
+			all = append(all, fleet.Node{Instance: r.InstanceID, Group: r.Group})
+		}
+	}
+	return all, err
+}
+
+// start creates the recycle of a node, after a last look at it: it may have waited for hours.
+func (f *fleetRun) start(ctx context.Context, c Candidate) error {
+	f.waiting = slices.DeleteFunc(f.waiting, func(w Candidate) bool { return w.InstanceID == c.InstanceID })
+	n, err := f.nodes.Get(ctx, c.NodeName)
+	if err != nil && !apierrors.IsNotFound(err) {
+		f.waiting = append([]Candidate{c}, f.waiting...)
+		return err
+	}
+	if why := f.passOver(n, c); why != "" {
+		f.log.InfoContext(ctx, "node is passed over", "node", c.NodeName, "instance", c.InstanceID, "because", why)
+		return nil
+	}
+	child := argo.Child{Name: argo.ChildName(c.InstanceID), Fleet: f.WorkflowUID, Instance: c.InstanceID, Node: c.NodeName, Group: c.ASGName, Zone: c.Zone}
+	started, err := f.argo.Start(ctx, argo.Order{
+		Namespace: f.LeaseNamespace, Template: f.Fleet.Template, Fleet: f.WorkflowUID, Parent: f.parent(), Child: child, Parameters: f.parameters(c),
+	})
+	switch {
+	case errors.Is(err, argo.ErrTaken):
+		f.log.InfoContext(ctx, "node is passed over", "node", c.NodeName, "instance", c.InstanceID, "because", err.Error())
+		return nil
+	case err != nil:
+		f.waiting = append([]Candidate{c}, f.waiting...)
+		return err
+	case started:
+		f.started[c.InstanceID] = child
+		f.change("workflow %s: created, for instance %s (node %s): %s", child.Name, c.InstanceID, c.NodeName, reasons(c))
+		f.log.InfoContext(ctx, "recycle started", "workflow", child.Name, "node", c.NodeName, "instance", c.InstanceID, "asg", c.ASGName, "because", reasons(c))
+	}
+	return nil
+}
+
+// passOver says why a node that was selected a while ago is not recycled after all, or "".
+func (f *fleetRun) passOver(n *corev1.Node, c Candidate) string {
+	switch {
+	case n == nil || node.InstanceID(n.Spec.ProviderID) != c.InstanceID:
+		return "it is gone"
+	case node.IsSkipped(n):
+		return "it is annotated " + node.AnnotationSkip
+	case node.IsLeaving(n):
+		return "it is being recycled already"
+	default:
+		return ""
+	}
+}
+
+// plan says what would be started first.
+func (f *fleetRun) plan() error {
+	for _, c := range f.next(nil) {
+		f.change("workflow %s: create, for instance %s (node %s): %s", argo.ChildName(c.InstanceID), c.InstanceID, c.NodeName, reasons(c))
+	}
+	f.result.Nodes = f.waiting
+	return f.done("would recycle %d node(s), %d at once at first", len(f.waiting), len(f.result.Changes))
+}
