@@ -23,7 +23,7 @@ func TestRBACIsExact(t *testing.T) {
 		},
 		"role.yaml": {
 			"leases.coordination.k8s.io":      {"get", "list", "create", "update", "delete"},
-			"workflows.argoproj.io":           {"get"},
+			"workflows.argoproj.io":           {"get", "list", "watch", "create", "patch", "delete"},
 			"workflowtaskresults.argoproj.io": {"create", "patch"},
 		},
 	}

@@ -25,6 +25,7 @@ func TestArgoAcceptsTheTemplate(t *testing.T) {
 					{"node=ip-10-0-1-2.ec2.internal", "action=terminate", "on-timeout=evict", "dry-run=true"},
 				},
 				"recycle-sweep": {{}, {"dry-run=true"}},
+				"recycle-fleet": {{"asg=workers"}, {"tag=kubernetes.io/cluster/prod=owned", "drifted=true", "max-unavailable=25%", "start-for=6h"}},
 			}
 			for _, wt := range parse(t, render(t, folder)) {
 				getter := oneTemplate{&wt}
@@ -66,6 +67,7 @@ func TestParameters(t *testing.T) {
 		{"suspend-az-rebalance", "true", []string{"true", "false"}},
 		{"poll-window", "20m", nil},
 		{"claim-duration", "5m", nil},
+		{"fleet", "", nil},
 		{"dry-run", "false", boolean},
 		{"log-level", "info", []string{"debug", "info", "warn", "error"}},
 	}
@@ -191,17 +193,19 @@ func TestOutputs(t *testing.T) {
 }
 
 // Argo Workflows 4 tightens what 3.7 lets pass.
-func TestArgoAcceptsTheCronWorkflow(t *testing.T) {
-	found, err := common.SplitCronWorkflowYAMLFile(read(t, "base", "recycle-sweep-cron.yaml"), true)
-	if err != nil || len(found) != 1 {
-		t.Fatalf("%d CronWorkflows, error %v", len(found), err)
-	}
-	sweep := &parse(t, read(t, "base", "recycle-sweep.yaml"))[0]
-	if err := validate.ValidateCronWorkflow(t.Context(), oneTemplate{sweep}, nil, &found[0], nil); err != nil {
-		t.Error(err)
-	}
-	if s := found[0].Spec; s.ConcurrencyPolicy != "Forbid" || s.Timezone == "" || s.StartingDeadlineSeconds == nil {
-		t.Errorf("spec %+v", s)
+func TestArgoAcceptsTheCronWorkflows(t *testing.T) {
+	for cron, template := range map[string]string{"recycle-sweep-cron.yaml": "recycle-sweep.yaml", "recycle-nightly.yaml": "recycle-fleet.yaml"} {
+		found, err := common.SplitCronWorkflowYAMLFile(read(t, "base", cron), true)
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s: %d CronWorkflows, error %v", cron, len(found), err)
+		}
+		of := &parse(t, read(t, "base", template))[0]
+		if err := validate.ValidateCronWorkflow(t.Context(), oneTemplate{of}, nil, &found[0], nil); err != nil {
+			t.Errorf("%s: %v", cron, err)
+		}
+		if s := found[0].Spec; s.ConcurrencyPolicy != "Forbid" || s.Timezone == "" || s.StartingDeadlineSeconds == nil {
+			t.Errorf("%s: spec %+v", cron, s)
+		}
 	}
 }
 
