@@ -61,7 +61,12 @@ func (r recycle) waitsForTheMutex() (bool, string) {
 	return strings.Contains(status.Message, "Waiting for") && len(status.Nodes) == 0, "says " + status.Message
 }
 
+// waitsForTheClaim looks at whatever step it is at: a claim can have expired between two steps of the other one, when their
+// pods took long to start.
 func (r recycle) waitsForTheClaim() (bool, string) {
-	log := r.log("standby")
+	log := ""
+	for _, step := range []string{"standby", "taint", "drain", "evict", "retire"} {
+		log += r.log(step)
+	}
 	return strings.Contains(log, "is claimed by"), "logs " + log
 }
