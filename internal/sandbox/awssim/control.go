@@ -112,14 +112,24 @@ func (s *Sim) postInstance(w http.ResponseWriter, r *http.Request) {
 
 func (s *Sim) patchInstance(w http.ResponseWriter, r *http.Request) {
 	var change struct {
-		RootDeviceType string `json:"rootDeviceType"`
-		Lifecycle      string `json:"lifecycle"`
+		RootDeviceType string       `json:"rootDeviceType"`
+		Lifecycle      string       `json:"lifecycle"`
+		Volumes        []VolumeSpec `json:"volumes"`
+		NoTermination  *bool        `json:"disableApiTermination"`
 	}
 	if err := readJSON(w, r, &change); err != nil {
 		refuse(w, err)
 		return
 	}
-	finish(w, s.ChangeInstance(r.PathValue("id"), change.RootDeviceType, change.Lifecycle))
+	id := r.PathValue("id")
+	err := s.ChangeInstance(id, change.RootDeviceType, change.Lifecycle)
+	if err == nil {
+		err = s.AttachVolumes(id, change.Volumes...)
+	}
+	if err == nil && change.NoTermination != nil {
+		err = s.ProtectInstance(id, *change.NoTermination)
+	}
+	finish(w, err)
 }
 
 func (s *Sim) postLeave(w http.ResponseWriter, r *http.Request) {
