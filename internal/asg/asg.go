@@ -48,6 +48,7 @@ type Client struct {
 	Reader    GroupReader
 	Writer    GroupWriter
 	Instances InstanceAPI
+	Volumes   VolumeReader // needed by VolumesOf alone
 	Alone     func(ctx context.Context, group string, act func(context.Context) error) error
 	Wait      poll.Loop
 	Log       *slog.Logger

@@ -68,7 +68,7 @@ func predicates(err error) (holds []string) {
 		is   func(error) bool
 	}{
 		{"not found", awserr.IsInstanceNotFound}, {"malformed", awserr.IsInstanceMalformed}, {"wrong state", awserr.IsWrongState},
-		{"stop unsupported", awserr.IsStopUnsupported}, {"denied", awserr.IsDenied}, {"no cluster", awserr.IsClusterNotFound}, {"dry run", awserr.IsDryRunAllowed}, {"transient", awserr.IsTransient},
+		{"stop unsupported", awserr.IsStopUnsupported}, {"denied", awserr.IsDenied}, {"no cluster", awserr.IsClusterNotFound}, {"dry run", awserr.IsDryRunAllowed}, {"protected", awserr.IsProtected}, {"transient", awserr.IsTransient},
 	} {
 		if p.is(err) {
 			holds = append(holds, p.name)
