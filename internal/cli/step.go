@@ -52,6 +52,8 @@ func steps() []step {
 		{name: "settle", usage: "exit handler: put right what a failure left behind", run: settle},
 		{name: "restore", usage: "bring a node back that stands by, on request", run: restore},
 		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true, outputs: []string{"left"}},
+		{name: "reap", usage: "terminate instances that recycles stopped long ago", run: reap, anyNode: true,
+			own: reapFlags, read: readReap, outputs: []string{"reaped", "freed-gib"}},
 	}
 }
 
@@ -70,6 +72,7 @@ type Result struct {
 	PodsWaiting         *int     `json:"podsWaiting,omitempty"`
 	Pods                []string `json:"pods,omitempty"`
 	Left                []Left   `json:"left,omitempty"`    // found by a sweep
+	Reaped              []Reaped `json:"reaped,omitempty"`  // by a reap
 	Changes             []string `json:"changes,omitempty"` // made, or with --dry-run: that would be made
 	Warnings            []string `json:"warnings,omitempty"`
 	Hint                string   `json:"hint,omitempty"`
@@ -153,7 +156,7 @@ func (r *session) conclude(s step, err error, streams Streams) error {
 }
 
 func (r *session) use(c *Clients) {
-	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Alone: r.alone, Wait: r.wait, Log: r.log}
+	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Volumes: c.Volumes, Alone: r.alone, Wait: r.wait, Log: r.log}
 	r.argo = argo.Workflows{Metadata: c.Workflows}
 	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
 	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
@@ -183,9 +186,11 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	if r.OutputDir == "" {
 		return nil
 	}
+	_, volumes := freed(r.result.Reaped)
 	all := map[string]string{
 		"instance-id": r.result.InstanceID, "node-name": r.result.NodeName, "asg-name": r.result.ASGName, "region": r.result.Region,
 		"replacement-instance-id": r.result.ReplacementInstance, "replacement-node": r.result.ReplacementNode, "pods-waiting": count(r.result.PodsWaiting), "left": list(r.result.Left),
+		"reaped": list(r.result.Reaped), "freed-gib": strconv.Itoa(volumes.FreedGiB),
 	}
 	values := map[string]string{"message": r.result.Message}
 	for _, name := range s.outputs {
@@ -194,11 +199,11 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	return argo.WriteOutputs(r.OutputDir, values)
 }
 
-func list(left []Left) string {
-	if left == nil {
-		left = []Left{}
+func list[T any](items []T) string {
+	if items == nil {
+		items = []T{}
 	}
-	text, _ := json.Marshal(left) // strings always marshal
+	text, _ := json.Marshal(items) // strings, numbers and times of this age always marshal
 	return string(text)
 }
 
