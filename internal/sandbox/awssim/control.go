@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // controlRoutes is the control API; the package comment lists it.
@@ -116,6 +117,7 @@ func (s *Sim) patchInstance(w http.ResponseWriter, r *http.Request) {
 		Lifecycle      string       `json:"lifecycle"`
 		Volumes        []VolumeSpec `json:"volumes"`
 		NoTermination  *bool        `json:"disableApiTermination"`
+		LaunchTime     time.Time    `json:"launchTime"`
 	}
 	if err := readJSON(w, r, &change); err != nil {
 		refuse(w, err)
@@ -128,6 +130,9 @@ func (s *Sim) patchInstance(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil && change.NoTermination != nil {
 		err = s.ProtectInstance(id, *change.NoTermination)
+	}
+	if err == nil && !change.LaunchTime.IsZero() {
+		err = s.BackdateInstance(id, change.LaunchTime)
 	}
 	finish(w, err)
 }

@@ -66,6 +66,18 @@ func (s *Sim) ProtectInstance(id string, protected bool) error {
 	return nil
 }
 
+// BackdateInstance sets the time of launch, for tests of what takes days.
+func (s *Sim) BackdateInstance(id string, launched time.Time) error {
+	s.mu.Lock()
+	defer s.release()
+	inst := s.instances[id]
+	if inst == nil {
+		return fmt.Errorf("changing instance %q: it does not exist", id)
+	}
+	inst.launched = launched
+	return nil
+}
+
 type volumeXML struct {
 	VolumeID    string               `xml:"volumeId"`
 	Size        int                  `xml:"size"`

@@ -100,5 +100,7 @@ func TestLaunchTimeIsThatOfTheLastStart(t *testing.T) {
 		w.want(*w.instance(id).LaunchTime, launched, "time of launch once stopped")
 		w.ok(w.sim.ActOutside(id, "start"))
 		w.want(w.instance(id).LaunchTime.Sub(launched) >= time.Hour, true, "launched anew")
+		w.patch(id, `{"launchTime":"1999-12-31T12:00:00Z"}`, 204)
+		w.want(w.instance(id).LaunchTime.Format(time.DateOnly), "1999-12-31", "launched as told")
 	})
 }
