@@ -83,7 +83,13 @@ func checked(t *testing.T, step string, o *cli.Options) {
 	if strings.HasPrefix(o.Node, "{{") || strings.Contains(o.InstanceID+o.Cluster+o.Region, "{{") {
 		t.Errorf("Argo's placeholders were taken for values: %+v", o)
 	}
-	for _, d := range []time.Duration{o.PollWindow, o.PollInterval, o.MaxWait, o.ReplacementTimeout, o.ClaimDuration} {
+	lengths := []time.Duration{o.PollWindow, o.PollInterval, o.ClaimDuration}
+	if step == "reap" {
+		lengths = append(lengths, o.Reap.OlderThan-time.Hour+1)
+	} else {
+		lengths = append(lengths, o.MaxWait, o.ReplacementTimeout)
+	}
+	for _, d := range lengths {
 		if d <= 0 {
 			t.Errorf("a duration of %s", d)
 		}
