@@ -49,6 +49,7 @@ type Client struct {
 	Writer    GroupWriter
 	Instances InstanceAPI
 	Templates TemplateReader
+	Volumes   VolumeReader // needed by VolumesOf alone
 	Alone     func(ctx context.Context, group string, act func(context.Context) error) error
 	Wait      poll.Loop
 	Log       *slog.Logger

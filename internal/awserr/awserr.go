@@ -73,6 +73,9 @@ func IsDenied(err error) bool {
 	return false
 }
 
+// IsProtected reports termination protection: the instance attribute disableApiTermination.
+func IsProtected(err error) bool { return Code(err) == "OperationNotPermitted" }
+
 // IsDryRunAllowed is the answer to a call with DryRun that would have been carried out.
 func IsDryRunAllowed(err error) bool { return Code(err) == "DryRunOperation" }
 

@@ -68,7 +68,7 @@ func predicates(err error) (holds []string) {
 		is   func(error) bool
 	}{
 		{"not found", awserr.IsInstanceNotFound}, {"malformed", awserr.IsInstanceMalformed}, {"wrong state", awserr.IsWrongState},
-		{"stop unsupported", awserr.IsStopUnsupported}, {"denied", awserr.IsDenied}, {"no cluster", awserr.IsClusterNotFound}, {"dry run", awserr.IsDryRunAllowed}, {"transient", awserr.IsTransient},
+		{"stop unsupported", awserr.IsStopUnsupported}, {"denied", awserr.IsDenied}, {"no cluster", awserr.IsClusterNotFound}, {"dry run", awserr.IsDryRunAllowed}, {"protected", awserr.IsProtected}, {"transient", awserr.IsTransient},
 	} {
 		if p.is(err) {
 			holds = append(holds, p.name)
@@ -88,6 +88,7 @@ func TestPredicatesOverErrorsOfTheSDK(t *testing.T) {
 		{"ec2", "InvalidInstanceID.Malformed", `Invalid id: "i-1"`, 400, "malformed"},
 		{"ec2", "UnsupportedOperation", "You can't stop the Spot Instance 'i-1' because it is associated with a one-time Spot Instance request.", 400, "stop unsupported"},
 		{"ec2", "UnauthorizedOperation", "You are not authorized to perform this operation.", 403, "denied"},
+		{"ec2", "OperationNotPermitted", "The instance 'i-1' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", 400, "protected"},
 		{"ec2", "DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412, "dry run"},
 		{"ec2", "IncorrectInstanceState", "The instance 'i-1' is not in a state from which it can be stopped.", 400, "transient"},
 		{"ec2", "RequestLimitExceeded", "Request limit exceeded.", 503, "transient"},

@@ -27,6 +27,7 @@ type Clients struct {
 	Groups    GroupAPI
 	Instances asg.InstanceAPI
 	Templates asg.TemplateReader
+	Volumes   asg.VolumeReader
 	Kube      kubernetes.Interface
 	Workflows argo.Workflows // of the cluster that Argo runs in
 	Region    string
@@ -68,8 +69,9 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
-	instances := newInstances(ec2.NewFromConfig(cfg))
-	return &Clients{Workflows: workflows, Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: instances, Templates: instances, Kube: kube, Region: cfg.Region}, nil
+	machines := ec2.NewFromConfig(cfg)
+	instances := newInstances(machines)
+	return &Clients{Workflows: workflows, Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: instances, Templates: instances, Volumes: newVolumes(machines), Kube: kube, Region: cfg.Region}, nil
 }
 
 // argoClients are two of one cluster: metadata in protobuf, whole Workflows, which have none, in JSON.

@@ -62,7 +62,7 @@ const (
 // said to be.
 func checked(t *testing.T, step string, o *cli.Options) {
 	t.Helper()
-	if named := (o.InstanceID != "") != (o.Node != ""); named == (step == "sweep") { // that one works on all nodes
+	if named := (o.InstanceID != "") != (o.Node != ""); named == (step == "sweep" || step == "reap") { // those work on all nodes
 		t.Errorf("instance %q and node %q", o.InstanceID, o.Node)
 	}
 	hexadecimal, prefixed := strings.CutPrefix(o.InstanceID, "i-")
@@ -83,7 +83,13 @@ func checked(t *testing.T, step string, o *cli.Options) {
 	if strings.HasPrefix(o.Node, "{{") || strings.Contains(o.InstanceID+o.Cluster+o.Region, "{{") {
 		t.Errorf("Argo's placeholders were taken for values: %+v", o)
 	}
-	for _, d := range []time.Duration{o.PollWindow, o.PollInterval, o.MaxWait, o.ReplacementTimeout, o.ClaimDuration} {
+	lengths := []time.Duration{o.PollWindow, o.PollInterval, o.ClaimDuration}
+	if step == "reap" {
+		lengths = append(lengths, o.Reap.OlderThan-time.Hour+1)
+	} else {
+		lengths = append(lengths, o.MaxWait, o.ReplacementTimeout)
+	}
+	for _, d := range lengths {
 		if d <= 0 {
 			t.Errorf("a duration of %s", d)
 		}
@@ -140,7 +146,7 @@ func FuzzParameters(f *testing.F) {
 // write to is left out: it would be written.
 func FuzzCommandLine(f *testing.F) {
 	for _, seed := range []string{
-		"", "help", "version", "standby", "stanby", "sweep", "sweep --node n", "drain --help", "drain -h", "help drain", "help nosuch", "help -0", "--version", "-", "--", "---",
+		"", "help", "version", "standby", "stanby", "sweep", "sweep --node n", "reap", "reap --older-than 1h --limit 3", "reap --older-than 7d", "reap --limit -1", "reap --node n", "drain --help", "drain -h", "help drain", "help nosuch", "help -0", "--version", "-", "--", "---",
 		"drain --node n", "drain -node n", "drain --node", "drain --node= n", "drain --node n extra", "drain --node n -- --x", "drain --evict --node n",
 		"drain --evict=no --on-timeout evict --node n", "drain --dry-run=1 --node n", "settle --workflow-status {{workflow.status}} --node n",
 		"retire --max-wait 1d --node n", "retire --claim-duration 1s --node n", "drain --log-level loud --node n", "drain --node n --log-format json",

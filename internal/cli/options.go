@@ -46,6 +46,7 @@ type Options struct {
 	OfFleet            string
 	Select             SelectOptions
 	Fleet              FleetOptions
+	Reap               ReapOptions
 }
 
 // nodeFlags say which node is recycled and how. All steps of a recycle have them, so that one set of parameters and

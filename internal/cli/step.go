@@ -56,6 +56,8 @@ func steps() []step {
 		{name: "fleet", usage: "recycle many nodes, one workflow a node, within a budget", run: fleetStep, anyNode: true, own: fleetFlags, read: readFleet,
 			outputs: []string{"summary"}},
 		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true, outputs: []string{"left"}},
+		{name: "reap", usage: "terminate instances that recycles stopped long ago", run: reap, anyNode: true,
+			own: reapFlags, read: readReap, outputs: []string{"reaped", "freed-gib"}},
 	}
 }
 
@@ -75,6 +77,7 @@ type Result struct {
 	Pods                []string      `json:"pods,omitempty"`
 	Left                []Left        `json:"left,omitempty"`  // found by a sweep
 	Nodes               []Candidate   `json:"nodes,omitempty"` // selected
+	Reaped              []Reaped      `json:"reaped,omitempty"`
 	Fleet               *FleetSummary `json:"fleet,omitempty"`
 	Changes             []string      `json:"changes,omitempty"` // made, or with --dry-run: that would be made
 	Warnings            []string      `json:"warnings,omitempty"`
@@ -159,7 +162,7 @@ func (r *session) conclude(s step, err error, streams Streams) error {
 }
 
 func (r *session) use(c *Clients) {
-	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Templates: c.Templates, Alone: r.alone, Wait: r.wait, Log: r.log}
+	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Templates: c.Templates, Volumes: c.Volumes, Alone: r.alone, Wait: r.wait, Log: r.log}
 	r.argo = c.Workflows
 	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
 	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
@@ -185,9 +188,11 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	if r.OutputDir == "" {
 		return nil
 	}
+	_, volumes := freed(r.result.Reaped)
 	all := map[string]string{
 		"instance-id": r.result.InstanceID, "node-name": r.result.NodeName, "asg-name": r.result.ASGName, "region": r.result.Region,
 		"replacement-instance-id": r.result.ReplacementInstance, "replacement-node": r.result.ReplacementNode, "pods-waiting": count(r.result.PodsWaiting), "left": list(r.result.Left), "summary": r.result.Fleet.parameter(), "nodes": list(r.result.Nodes), "count": strconv.Itoa(len(r.result.Nodes)),
+		"reaped": list(r.result.Reaped), "freed-gib": strconv.Itoa(volumes.FreedGiB),
 	}
 	values := map[string]string{"message": r.result.Message}
 	for _, name := range s.outputs {

@@ -120,6 +120,20 @@ func (w instances) DescribeLaunchTemplateVersions(ctx context.Context, in *ec2.D
 	return w.describeVersions(ctx, in, opts...)
 }
 
+type volumes struct {
+	describeVolumes call[ec2.DescribeVolumesInput, ec2.Options, ec2.DescribeVolumesOutput]
+}
+
+func newVolumes(client *ec2.Client) volumes {
+	return volumes{
+		describeVolumes: client.DescribeVolumes,
+	}
+}
+
+func (w volumes) DescribeVolumes(ctx context.Context, in *ec2.DescribeVolumesInput, opts ...func(*ec2.Options)) (*ec2.DescribeVolumesOutput, error) {
+	return w.describeVolumes(ctx, in, opts...)
+}
+
 type clusters struct {
 	describeCluster call[eks.DescribeClusterInput, eks.Options, eks.DescribeClusterOutput]
 }

@@ -231,7 +231,7 @@ func TestTheSecurityContextOfTheInstallationPageIsTheTestedOne(t *testing.T) {
 
 // Flags and steps that pages mention are those of the program.
 func TestFlagsThatPagesMentionExist(t *testing.T) {
-	source := read(t, "internal/cli/options.go")
+	source := read(t, "internal/cli/options.go") + read(t, "internal/cli/reap.go")
 	steps := read(t, "internal/cli/step.go")
 	use := regexp.MustCompile("(?:bin/)?step ([a-z]+)((?: --?[a-z-]+(?:[= ][^-\\s`]\\S*)?)*)")
 	flag := regexp.MustCompile(`--([a-z-]+)`)

@@ -89,6 +89,7 @@ func TestIAMPolicy(t *testing.T) {
 		on("autoscaling:DescribeInstanceRefreshes", "", nil),
 		on("autoscaling:DescribeScalingActivities", "", nil),
 		on("ec2:DescribeInstances", "", nil),
+		on("ec2:DescribeVolumes", "", nil),
 		on("sts:GetCallerIdentity", "", nil),
 		on("eks:DescribeCluster", "arn:aws:eks:eu-central-1:111122223333:cluster/prod", nil),
 		on("autoscaling:EnterStandby", group, ours),
@@ -122,6 +123,8 @@ func TestIAMPolicy(t *testing.T) {
 		on("ec2:DeleteTags", instance, ours, "Tag.1.Key=Name"),
 		on("ec2:CreateTags", "arn:aws:ec2:eu-central-1:111122223333:volume/vol-1", ours, retiredAt),
 		on("ec2:RunInstances", instance, ours),
+		on("ec2:DeleteVolume", "arn:aws:ec2:eu-central-1:111122223333:volume/vol-1", ours),
+		on("ec2:ModifyInstanceAttribute", instance, ours),
 		on("ec2:StartInstances", instance, ours),
 	}
 	policy := policyFor(t, "prod")

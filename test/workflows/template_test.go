@@ -13,6 +13,7 @@ import (
 	"github.com/argoproj/argo-workflows/v3/workflow/common"
 	"github.com/argoproj/argo-workflows/v3/workflow/validate"
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -26,6 +27,7 @@ func TestArgoAcceptsTheTemplate(t *testing.T) {
 				},
 				"recycle-sweep": {{}, {"dry-run=true"}},
 				"recycle-fleet": {{"asg=workers"}, {"tag=kubernetes.io/cluster/prod=owned", "drifted=true", "max-unavailable=25%", "start-for=6h"}},
+				"recycle-reap":  {{}, {"older-than=720h", "limit=5", "dry-run=true"}},
 			}
 			for _, wt := range parse(t, render(t, folder)) {
 				getter := oneTemplate{&wt}
@@ -193,18 +195,45 @@ func TestOutputs(t *testing.T) {
 }
 
 // Argo Workflows 4 tightens what 3.7 lets pass.
-func TestArgoAcceptsTheCronWorkflows(t *testing.T) {
-	for cron, template := range map[string]string{"recycle-sweep-cron.yaml": "recycle-sweep.yaml", "recycle-nightly.yaml": "recycle-fleet.yaml"} {
-		found, err := common.SplitCronWorkflowYAMLFile(read(t, "base", cron), true)
+func TestArgoAcceptsTheCronWorkflow(t *testing.T) {
+	for name, of := range map[string]string{"recycle-sweep-cron": "recycle-sweep", "recycle-reap-cron": "recycle-reap", "recycle-nightly": "recycle-fleet"} {
+		suspended := of != "recycle-sweep" // to delete, and to recycle many nodes, is opted into
+		found, err := common.SplitCronWorkflowYAMLFile(read(t, "base", name+".yaml"), true)
 		if err != nil || len(found) != 1 {
-			t.Fatalf("%s: %d CronWorkflows, error %v", cron, len(found), err)
+			t.Fatalf("%s: %d CronWorkflows, error %v", name, len(found), err)
 		}
-		of := &parse(t, read(t, "base", template))[0]
-		if err := validate.ValidateCronWorkflow(t.Context(), oneTemplate{of}, nil, &found[0], nil); err != nil {
-			t.Errorf("%s: %v", cron, err)
+		template := &parse(t, read(t, "base", of+".yaml"))[0]
+		if err := validate.ValidateCronWorkflow(t.Context(), oneTemplate{template}, nil, &found[0], nil); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
-		if s := found[0].Spec; s.ConcurrencyPolicy != "Forbid" || s.Timezone == "" || s.StartingDeadlineSeconds == nil {
-			t.Errorf("%s: spec %+v", cron, s)
+		if s := found[0].Spec; s.ConcurrencyPolicy != "Forbid" || s.Timezone == "" || s.StartingDeadlineSeconds == nil || s.Suspend != suspended {
+			t.Errorf("%s: spec %+v", name, s)
+		}
+	}
+}
+
+// A reap never runs beside another one of the same cluster, and never waits for a sweep or a recycle.
+func TestReapHasItsOwnMutexAndOutputs(t *testing.T) {
+	wt := &parse(t, read(t, "base", "recycle-reap.yaml"))[0]
+	if m := wt.Spec.Synchronization.Mutexes; len(m) != 1 || !strings.HasPrefix(m[0].Name, "reap@") {
+		t.Errorf("mutexes %+v", m)
+	}
+	step := steps(t, wt)[0]
+	var outputs []string
+	for _, p := range step.Outputs.Parameters {
+		outputs = append(outputs, p.Name)
+		if p.ValueFrom.Path != "/outputs/"+p.Name || p.ValueFrom.Default == nil {
+			t.Errorf("output %q is read from %+v", p.Name, p.ValueFrom)
+		}
+	}
+	if diff := cmp.Diff([]string{"reaped", "freed-gib", "message"}, outputs); diff != "" {
+		t.Errorf("outputs (-want +got):\n%s", diff)
+	}
+	for _, p := range wt.Spec.Arguments.Parameters {
+		if variable := "EKS_RECYCLE_" + strings.ToUpper(strings.ReplaceAll(p.Name, "-", "_")); !slices.ContainsFunc(step.Container.Env, func(e corev1.EnvVar) bool {
+			return e.Name == variable && e.Value == "{{workflow.parameters."+p.Name+"}}"
+		}) {
+			t.Errorf("parameter %q does not reach the step as %s", p.Name, variable)
 		}
 	}
 }

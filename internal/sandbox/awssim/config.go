@@ -79,6 +79,7 @@ type Config struct {
 
 	InstanceType         string `json:"instanceType"`         // where the group names none
 	RootDeviceType       string `json:"rootDeviceType"`       // ebs or instance-store
+	RootVolumeSize       int    `json:"rootVolumeSize"`       // GiB of new instances; 0: 50
 	Spot                 bool   `json:"spot"`                 // new instances are spot instances
 	LaunchTemplateLatest int    `json:"launchTemplateLatest"` // what $Latest and $Default stand for
 
@@ -140,6 +141,9 @@ func (c Config) withDefaults() Config {
 	if c.LaunchTemplateLatest == 0 {
 		c.LaunchTemplateLatest = 1
 	}
+	if c.RootVolumeSize == 0 {
+		c.RootVolumeSize = 50
+	}
 	if c.TerminatedVisible == 0 {
 		c.TerminatedVisible = time.Hour
 	}
@@ -180,6 +184,9 @@ func (c Config) validate() error {
 	}
 	if c.FaultRate < 0 || c.FaultRate > 1 {
 		return fmt.Errorf("setting \"faultRate\" is %v, want a share from 0 to 1", c.FaultRate)
+	}
+	if c.RootVolumeSize < 0 {
+		return fmt.Errorf("setting \"rootVolumeSize\" is negative")
 	}
 	for _, kind := range c.FaultKinds {
 		if !slices.Contains(faultKinds(), kind) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // controlRoutes is the control API; the package comment lists it.
@@ -112,14 +113,28 @@ func (s *Sim) postInstance(w http.ResponseWriter, r *http.Request) {
 
 func (s *Sim) patchInstance(w http.ResponseWriter, r *http.Request) {
 	var change struct {
-		RootDeviceType string `json:"rootDeviceType"`
-		Lifecycle      string `json:"lifecycle"`
+		RootDeviceType string       `json:"rootDeviceType"`
+		Lifecycle      string       `json:"lifecycle"`
+		Volumes        []VolumeSpec `json:"volumes"`
+		NoTermination  *bool        `json:"disableApiTermination"`
+		LaunchTime     time.Time    `json:"launchTime"`
 	}
 	if err := readJSON(w, r, &change); err != nil {
 		refuse(w, err)
 		return
 	}
-	finish(w, s.ChangeInstance(r.PathValue("id"), change.RootDeviceType, change.Lifecycle))
+	id := r.PathValue("id")
+	err := s.ChangeInstance(id, change.RootDeviceType, change.Lifecycle)
+	if err == nil {
+		err = s.AttachVolumes(id, change.Volumes...)
+	}
+	if err == nil && change.NoTermination != nil {
+		err = s.ProtectInstance(id, *change.NoTermination)
+	}
+	if err == nil && !change.LaunchTime.IsZero() {
+		err = s.BackdateInstance(id, change.LaunchTime)
+	}
+	finish(w, err)
 }
 
 func (s *Sim) postLeave(w http.ResponseWriter, r *http.Request) {

@@ -35,7 +35,9 @@
 //	                                         "kind":"error-after","code":"InternalError","status":500}
 //	DELETE /_sim/faults                      forgets them
 //	POST   /_sim/instances                   an instance of no group: {"tags":{},"nodeLabels":{},"joinsCluster":true}
-//	PATCH  /_sim/instances/{id}              {"rootDeviceType":"instance-store","lifecycle":"spot"}
+//	PATCH  /_sim/instances/{id}              {"rootDeviceType":"instance-store","lifecycle":"spot","disableApiTermination":true,
+//	                                         "volumes":[{"size":50,"deleteOnTermination":false}]}, which adds volumes;
+//	                                         {"launchTime":"2026-03-14T12:00:00Z"}
 //	POST   /_sim/instances/{id}/terminate    as by a hand outside; also /stop, /start; not in the call log
 //	POST   /_sim/instances/{id}/leave        its Node goes while it runs: {"nodeLeaves":"not-ready"} or "deleted"
 //	POST   /_sim/instances/{id}/rejoin       its Node deleted and registered anew: same name, another UID, nothing kept
@@ -52,6 +54,10 @@
 // (ScalingActivityInProgress) and contention (ResourceContention); only those
 // that the call can meet are drawn, and none of them lasts. The setting
 // staleReads has Describe* answer with what was true up to that long ago.
+//
+// Each instance has a root volume of rootVolumeSize GiB, which goes when it is
+// terminated; DescribeVolumes shows it and those added. Volumes that stay after
+// a termination are shown as available.
 //
 // With nodeLeavesAfter, the Nodes that become Ready from then on leave again
 // while their instances run: {"nodeLeavesAfter":"5m","nodeLeaves":"deleted",

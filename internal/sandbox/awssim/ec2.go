@@ -9,6 +9,7 @@ func (s *Sim) ec2Actions() map[string]handler {
 	return map[string]handler{
 		"DescribeInstances":      s.describeInstances,
 		"DescribeInstanceStatus": s.describeInstanceStatus,
+		"DescribeVolumes":        s.describeVolumes,
 		"StopInstances":          s.stopInstances,
 		"StartInstances":         s.startInstances,
 		"TerminateInstances":     s.terminateInstances,

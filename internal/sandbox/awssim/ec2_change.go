@@ -67,5 +67,10 @@ func (s *Sim) startInstances(r *request) (any, error) {
 }
 
 func (s *Sim) terminateInstances(r *request) (any, error) {
-	return s.change(r, func(*instance) error { return nil }, func(inst *instance) { s.terminateInstance(inst, s.by) })
+	return s.change(r, func(inst *instance) error {
+		if inst.noTermination {
+			return fail("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", inst.id)
+		}
+		return nil
+	}, func(inst *instance) { s.terminateInstance(inst, s.by) })
 }

@@ -31,9 +31,11 @@ type instance struct {
 	transitionReason string
 	tags             map[string]string
 	rootDevice       string
-	lifecycle        string // "spot" or ""
-	origin           origin // of its state
-	forgotten        bool   // terminated so long ago that EC2 shows it no more
+	lifecycle        string   // "spot" or ""
+	volumes          []volume // the root first
+	noTermination    bool     // DisableApiTermination
+	origin           origin   // of its state
+	forgotten        bool     // terminated so long ago that EC2 shows it no more
 
 	member *member // nil: in no group
 
@@ -58,6 +60,7 @@ func (s *Sim) newInstance(why origin, zone, kind string, tags map[string]string)
 		inst.lifecycle = "spot"
 	}
 	inst.nodeName = s.nodeName(inst)
+	inst.attach(VolumeSpec{Size: s.cfg.RootVolumeSize, DeleteOnTermination: true})
 	s.instances[inst.id] = inst
 	s.order = append(s.order, inst)
 	s.record(inst.origin, Event{Kind: KindInstance, Instance: inst.id, To: ec2Pending})
@@ -131,8 +134,9 @@ func (s *Sim) stopInstance(inst *instance, why origin) {
 	})
 }
 
+// startInstance makes the time of launch that of the start, as EC2 does.
 func (s *Sim) startInstance(inst *instance, why origin) {
-	inst.origin = why
+	inst.origin, inst.launched = why, time.Now()
 	s.setInstanceState(inst, ec2Pending)
 	s.untaintNode(inst)
 	s.boot(inst, s.cfg.Starting)
