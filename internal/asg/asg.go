@@ -48,7 +48,6 @@ type Client struct {
 	Reader    GroupReader
 	Writer    GroupWriter
 	Instances InstanceAPI
-	Templates TemplateReader
 	Volumes   VolumeReader // needed by VolumesOf alone
 	Alone     func(ctx context.Context, group string, act func(context.Context) error) error
 	Wait      poll.Loop
@@ -88,7 +87,6 @@ const (
 // Instance is an EC2 instance.
 type Instance struct {
 	ID, State, Type, Zone     string
-	Image                     string
 	PrivateDNSName            string
 	LaunchTime                time.Time
 	Spot, RootOnInstanceStore bool
@@ -105,8 +103,6 @@ func (i Instance) Gone() bool { return i.State == "terminated" || i.State == "sh
 type Member struct {
 	ID, Lifecycle, Health string
 	Weight                int32
-	Template              TemplateRef // that it was launched with
-	Configuration         string      // or the launch configuration
 }
 
 // Group is an Auto Scaling group. Weighted says that capacity is counted in units other than instances.
@@ -117,7 +113,6 @@ type Group struct {
 	Suspended         []string
 	Tags              map[string]string
 	Weighted          bool
-	Launch            LaunchSpec
 }
 
 // Suspends reports whether a process of the group is suspended, by whomever.

@@ -78,7 +78,6 @@ func fromEC2(in ec2types.Instance) Instance {
 	i := Instance{
 		ID:                  aws.ToString(in.InstanceId),
 		Type:                string(in.InstanceType),
-		Image:               aws.ToString(in.ImageId),
 		PrivateDNSName:      aws.ToString(in.PrivateDnsName),
 		LaunchTime:          aws.ToTime(in.LaunchTime),
 		Spot:                in.InstanceLifecycle == ec2types.InstanceLifecycleTypeSpot,
@@ -118,11 +117,9 @@ func fromAutoScaling(in astypes.AutoScalingGroup) Group {
 		Max:     aws.ToInt32(in.MaxSize),
 		Desired: aws.ToInt32(in.DesiredCapacity),
 		Tags:    map[string]string{},
-		Launch:  launchOf(in),
 	}
 	for _, i := range in.Instances {
 		m := Member{ID: aws.ToString(i.InstanceId), Lifecycle: string(i.LifecycleState), Health: aws.ToString(i.HealthStatus), Weight: 1}
-		m.Template, m.Configuration = refOf(i.LaunchTemplate), aws.ToString(i.LaunchConfigurationName)
 		if weight, err := strconv.ParseInt(aws.ToString(i.WeightedCapacity), 10, 32); err == nil {
 			m.Weight, g.Weighted = int32(weight), true
 		}

@@ -82,7 +82,6 @@ type instances struct {
 	deleteTags         call[ec2.DeleteTagsInput, ec2.Options, ec2.DeleteTagsOutput]
 	stopInstances      call[ec2.StopInstancesInput, ec2.Options, ec2.StopInstancesOutput]
 	terminateInstances call[ec2.TerminateInstancesInput, ec2.Options, ec2.TerminateInstancesOutput]
-	describeVersions   call[ec2.DescribeLaunchTemplateVersionsInput, ec2.Options, ec2.DescribeLaunchTemplateVersionsOutput]
 }
 
 func newInstances(client *ec2.Client) instances {
@@ -92,7 +91,6 @@ func newInstances(client *ec2.Client) instances {
 		deleteTags:         client.DeleteTags,
 		stopInstances:      client.StopInstances,
 		terminateInstances: client.TerminateInstances,
-		describeVersions:   client.DescribeLaunchTemplateVersions,
 	}
 }
 
@@ -114,10 +112,6 @@ func (w instances) StopInstances(ctx context.Context, in *ec2.StopInstancesInput
 
 func (w instances) TerminateInstances(ctx context.Context, in *ec2.TerminateInstancesInput, opts ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error) {
 	return w.terminateInstances(ctx, in, opts...)
-}
-
-func (w instances) DescribeLaunchTemplateVersions(ctx context.Context, in *ec2.DescribeLaunchTemplateVersionsInput, opts ...func(*ec2.Options)) (*ec2.DescribeLaunchTemplateVersionsOutput, error) {
-	return w.describeVersions(ctx, in, opts...)
 }
 
 type volumes struct {

@@ -38,18 +38,6 @@ const (
 	LabelReplaces = "eks-recycle.io/replaces"
 )
 
-// AnnotationSkip is put on by people: fleets leave the Node alone. "false" takes it back.
-const AnnotationSkip = "eks-recycle.io/skip"
-
-// AnnotationRecycle is put on by people, or by what watches the Node, with the value "requested": a selection may go by it.
-const AnnotationRecycle = "eks-recycle.io/recycle"
-
-// IsSkipped reports whether people want fleets to leave the Node alone.
-func IsSkipped(n *corev1.Node) bool {
-	v, there := n.Annotations[AnnotationSkip]
-	return there && v != "false"
-}
-
 // What others read on a Node.
 const (
 	// scaleDownDisabled keeps cluster-autoscaler from removing the Node, which looks idle to it

@@ -98,34 +98,6 @@ func (c *Client) Find(ctx context.Context, id string, names []string) (*corev1.N
 	return found, nil
 }
 
-// Each hands all Nodes with the labels to the caller, page by page.
-func (c *Client) Each(ctx context.Context, selector string, each func(*corev1.Node)) error {
-	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
-		opts.LabelSelector = selector
-		return c.Kube.CoreV1().Nodes().List(ctx, opts)
-	}))
-	pages.PageSize, pages.PageBufferSize = nodesAPage, 1
-	err := pages.EachListItem(ctx, metav1.ListOptions{}, func(item runtime.Object) error {
-		if n, ok := item.(*corev1.Node); ok {
-			each(n)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("listing nodes: %w", err)
-	}
-	return nil
-}
-
-// ServerVersion is the version of the control plane.
-func (c *Client) ServerVersion() (string, error) {
-	info, err := c.Kube.Discovery().ServerVersion()
-	if err != nil {
-		return "", fmt.Errorf("asking the API server for its version: %w", err)
-	}
-	return info.GitVersion, nil
-}
-
 type foundError struct{}
 
 func (foundError) Error() string { return "found" }

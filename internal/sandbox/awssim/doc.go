@@ -11,9 +11,8 @@
 //
 // It does not check request signatures (only the scope of the credential),
 // does not evaluate IAM policies (the call log holds what is needed to do so),
-// and has no load balancers or networks: their names are accepted and shown
-// again. Of launch templates it keeps versions, images and instance types; a
-// group may name one that was never created. It imports no other package of this project, so
+// and has no launch templates, load balancers or networks: their names are
+// accepted and shown again. It imports no other package of this project, so
 // that a constant shared with the product cannot hide a shared mistake.
 //
 // All time goes through package time, and a [Sim] made inside a testing/synctest

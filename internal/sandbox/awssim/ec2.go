@@ -16,11 +16,6 @@ func (s *Sim) ec2Actions() map[string]handler {
 		"CreateTags":             s.createTags,
 		"DeleteTags":             s.deleteTags,
 		"DescribeTags":           s.describeTags,
-
-		"CreateLaunchTemplate":           s.createLaunchTemplate,
-		"CreateLaunchTemplateVersion":    s.createLaunchTemplateVersion,
-		"ModifyLaunchTemplate":           s.modifyLaunchTemplate,
-		"DescribeLaunchTemplateVersions": s.describeLaunchTemplateVersions,
 	}
 }
 

@@ -21,7 +21,6 @@ const (
 // instance is what EC2 knows; the group's view of it is the member.
 type instance struct {
 	id, zone, subnet, kind, address, reservation string
-	image                                        string
 
 	launched         time.Time
 	state            string
@@ -54,7 +53,7 @@ func (s *Sim) newInstance(why origin, zone, kind string, tags map[string]string)
 		id: "i-0" + hex(s.rng, 16), zone: zone, subnet: "subnet-0" + s.zoneDigits(zone), kind: kind,
 		address:     fmt.Sprintf("10.0.%d.%d", third%256, 10+s.addresses%200),
 		reservation: "r-0" + hex(s.rng, 16), launched: time.Now(), state: ec2Pending, tags: tags,
-		rootDevice: s.cfg.RootDeviceType, image: defaultImage, joins: !s.cfg.NodeNeverJoins, origin: why,
+		rootDevice: s.cfg.RootDeviceType, joins: !s.cfg.NodeNeverJoins, origin: why,
 	}
 	if s.cfg.Spot {
 		inst.lifecycle = "spot"

@@ -1,7 +1,6 @@
 package awssim
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -87,8 +86,7 @@ func (s *Sim) scaleOut(g *group) {
 
 // launch starts one instance; nil says that it failed.
 func (s *Sim) launch(g *group, why, zone, cause string) *member {
-	t, version := s.atLaunch(g)
-	kind, weight := g.instanceType(cmp.Or(version.kind, s.cfg.InstanceType))
+	kind, weight := g.instanceType(s.cfg.InstanceType)
 	if s.cfg.LaunchFailure != "" {
 		s.failLaunch(g, zone, kind, cause)
 		return nil
@@ -96,6 +94,7 @@ func (s *Sim) launch(g *group, why, zone, cause string) *member {
 	g.launchAfter, g.failedLaunches = time.Time{}, 0
 
 	tags := map[string]string{"aws:autoscaling:groupName": g.name}
+	t := g.template.resolved(s.cfg.LaunchTemplateLatest)
 	if t.configuration == "" {
 		maps.Copy(tags, map[string]string{"aws:ec2launchtemplate:id": t.id, "aws:ec2launchtemplate:version": t.version})
 	}
@@ -106,7 +105,6 @@ func (s *Sim) launch(g *group, why, zone, cause string) *member {
 	}
 	inst := s.newInstance(s.origin(why), zone, kind, tags)
 	inst.nodeLabels = nodeLabelsOf(g)
-	inst.image = cmp.Or(version.image, defaultImage)
 	m := &member{inst: inst, group: g, healthy: true, protected: g.protectNew, weight: weight, template: t}
 	inst.member = m
 	g.members = append(g.members, m)

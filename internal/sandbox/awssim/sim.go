@@ -14,7 +14,6 @@ import (
 type Sim struct {
 	mu        sync.Mutex // guards all below but nodes and writers, which have their own
 	cfg       Config
-	templates []*launchTemplate
 	rng       *rand.Rand // of ids
 	requests  *rand.Rand // of request ids, apart: polling must not change what ids come next
 	agenda    agenda
