@@ -24,6 +24,7 @@ import (
 type Clients struct {
 	Groups    GroupAPI
 	Instances asg.InstanceAPI
+	Templates asg.TemplateReader
 	Kube      kubernetes.Interface
 	Workflows metadata.Interface // of the cluster that Argo runs in
 	Region    string
@@ -65,7 +66,8 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
-	return &Clients{Workflows: workflows, Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: newInstances(ec2.NewFromConfig(cfg)), Kube: kube, Region: cfg.Region}, nil
+	machines := newInstances(ec2.NewFromConfig(cfg))
+	return &Clients{Workflows: workflows, Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: machines, Templates: machines, Kube: kube, Region: cfg.Region}, nil
 }
 
 // awsConfig asks the machine that this runs on for its region only if nothing else names one: off EC2 that takes seconds

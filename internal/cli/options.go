@@ -43,6 +43,7 @@ type Options struct {
 	ClaimDuration      time.Duration
 	LogFormat          string
 	LogLevel           string
+	Select             SelectOptions
 }
 
 // nodeFlags say which node is recycled and how. All steps of a recycle have them, so that one set of parameters and

@@ -51,44 +51,47 @@ func steps() []step {
 		{name: "retire", usage: "detach the instance, stop or terminate it, delete the Node", run: retire},
 		{name: "settle", usage: "exit handler: put right what a failure left behind", run: settle},
 		{name: "restore", usage: "bring a node back that stands by, on request", run: restore},
+		{name: "select", usage: "find the nodes to recycle, in the order in which to do it", run: selectStep, anyNode: true, own: selectFlags, read: readSelect, outputs: []string{"nodes", "count"}},
 		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true, outputs: []string{"left"}},
 	}
 }
 
 // Result is what a step prints as its one JSON object on stdout.
 type Result struct {
-	Step                string   `json:"step"`
-	Status              string   `json:"status"` // Done, NotYet or Failed
-	Message             string   `json:"message"`
-	DryRun              bool     `json:"dryRun,omitempty"`
-	InstanceID          string   `json:"instanceId,omitempty"`
-	NodeName            string   `json:"nodeName,omitempty"`
-	ASGName             string   `json:"asgName,omitempty"`
-	Region              string   `json:"region,omitempty"`
-	ReplacementInstance string   `json:"replacementInstanceId,omitempty"`
-	ReplacementNode     string   `json:"replacementNode,omitempty"`
-	PodsWaiting         *int     `json:"podsWaiting,omitempty"`
-	Pods                []string `json:"pods,omitempty"`
-	Left                []Left   `json:"left,omitempty"`    // found by a sweep
-	Changes             []string `json:"changes,omitempty"` // made, or with --dry-run: that would be made
-	Warnings            []string `json:"warnings,omitempty"`
-	Hint                string   `json:"hint,omitempty"`
+	Step                string      `json:"step"`
+	Status              string      `json:"status"` // Done, NotYet or Failed
+	Message             string      `json:"message"`
+	DryRun              bool        `json:"dryRun,omitempty"`
+	InstanceID          string      `json:"instanceId,omitempty"`
+	NodeName            string      `json:"nodeName,omitempty"`
+	ASGName             string      `json:"asgName,omitempty"`
+	Region              string      `json:"region,omitempty"`
+	ReplacementInstance string      `json:"replacementInstanceId,omitempty"`
+	ReplacementNode     string      `json:"replacementNode,omitempty"`
+	PodsWaiting         *int        `json:"podsWaiting,omitempty"`
+	Pods                []string    `json:"pods,omitempty"`
+	Left                []Left      `json:"left,omitempty"`    // found by a sweep
+	Nodes               []Candidate `json:"nodes,omitempty"`   // found by select
+	Changes             []string    `json:"changes,omitempty"` // made, or with --dry-run: that would be made
+	Warnings            []string    `json:"warnings,omitempty"`
+	Hint                string      `json:"hint,omitempty"`
 }
 
 // session is one run of a step: options, clients, and the result as it grows.
 type session struct {
 	Options
-	asg    *asg.Client
-	nodes  *node.Client
-	pods   *drain.Client
-	claims claim.Claims
-	argo   argo.Workflows
-	held   *claim.Claim // once it is claimed
-	even   bool         // AZRebalance has been seen to
-	denied time.Time    // when a row of refused credentials began
-	wait   poll.Loop
-	log    *slog.Logger
-	result Result
+	asg       *asg.Client
+	templates asg.TemplateReader
+	nodes     *node.Client
+	pods      *drain.Client
+	claims    claim.Claims
+	argo      argo.Workflows
+	held      *claim.Claim // once it is claimed
+	even      bool         // AZRebalance has been seen to
+	denied    time.Time    // when a row of refused credentials began
+	wait      poll.Loop
+	log       *slog.Logger
+	result    Result
 }
 
 // errWindow ends an attempt; the next one goes on where it stopped.
@@ -154,6 +157,7 @@ func (r *session) conclude(s step, err error, streams Streams) error {
 
 func (r *session) use(c *Clients) {
 	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Alone: r.alone, Wait: r.wait, Log: r.log}
+	r.templates = c.Templates
 	r.argo = argo.Workflows{Metadata: c.Workflows}
 	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
 	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
@@ -173,11 +177,7 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	default:
 		r.result.Status, r.result.Message, r.result.Hint = "Failed", err.Error(), hint.Of(err)
 	}
-	line, jsonErr := json.Marshal(r.result)
-	if jsonErr != nil {
-		return jsonErr
-	}
-	if _, err := fmt.Fprintln(streams.Out, string(line)); err != nil {
+	if err := r.print(streams.Out); err != nil {
 		return err
 	}
 	if r.OutputDir == "" {
@@ -186,6 +186,7 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	all := map[string]string{
 		"instance-id": r.result.InstanceID, "node-name": r.result.NodeName, "asg-name": r.result.ASGName, "region": r.result.Region,
 		"replacement-instance-id": r.result.ReplacementInstance, "replacement-node": r.result.ReplacementNode, "pods-waiting": count(r.result.PodsWaiting), "left": list(r.result.Left),
+		"nodes": list(r.result.Nodes), "count": strconv.Itoa(len(r.result.Nodes)),
 	}
 	values := map[string]string{"message": r.result.Message}
 	for _, name := range s.outputs {
@@ -194,11 +195,23 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	return argo.WriteOutputs(r.OutputDir, values)
 }
 
-func list(left []Left) string {
-	if left == nil {
-		left = []Left{}
+// print writes the result as one JSON object, or as the table that was asked for.
+func (r *session) print(out io.Writer) error {
+	if r.Select.Output == "table" {
+		return table(out, r.result.Nodes)
 	}
-	text, _ := json.Marshal(left) // strings always marshal
+	line, err := json.Marshal(r.result)
+	if err == nil {
+		_, err = fmt.Fprintln(out, string(line))
+	}
+	return err
+}
+
+func list[T any](all []T) string {
+	if all == nil {
+		all = []T{}
+	}
+	text, _ := json.Marshal(all) // strings and times always marshal
 	return string(text)
 }
 
