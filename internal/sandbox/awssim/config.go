@@ -80,7 +80,7 @@ type Config struct {
 	InstanceType         string `json:"instanceType"`         // where the group names none
 	RootDeviceType       string `json:"rootDeviceType"`       // ebs or instance-store
 	Spot                 bool   `json:"spot"`                 // new instances are spot instances
-	LaunchTemplateLatest int    `json:"launchTemplateLatest"` // what $Latest and $Default stand for
+	LaunchTemplateLatest int    `json:"launchTemplateLatest"` // what $Latest and $Default stand for of a template that was not created
 
 	// LaunchFailure is the EC2 error code with which launches fail, such as
 	// InsufficientInstanceCapacity; LaunchFailures limits how many do (0: all).
