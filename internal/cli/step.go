@@ -195,10 +195,13 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	return argo.WriteOutputs(r.OutputDir, values)
 }
 
-// print writes the result as one JSON object, or as the table that was asked for.
+// print writes the result as one JSON object, or as the table that was asked for. A failure has no table: stderr says it.
 func (r *session) print(out io.Writer) error {
-	if r.Select.Output == "table" {
+	switch {
+	case r.Select.Output == "table" && r.result.Status == "Done":
 		return table(out, r.result.Nodes)
+	case r.Select.Output == "table":
+		return nil
 	}
 	line, err := json.Marshal(r.result)
 	if err == nil {
