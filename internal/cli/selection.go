@@ -125,7 +125,7 @@ func join(facts []node.Fact, pools []asg.Pool, o SelectOptions, skip skipped) (a
 	for _, f := range facts {
 		i, member := members[f.InstanceID]
 		delete(members, f.InstanceID)
-		why := ""
+		var why string
 		switch {
 		case f.Karpenter:
 			why = "Karpenter's"

@@ -34,7 +34,7 @@ func (s *Sim) template(id, name string) *launchTemplate {
 
 // version finds one by number, $Latest or $Default; none is the default.
 func (t *launchTemplate) version(text string) (templateVersion, bool) {
-	n := 0
+	var n int
 	switch text {
 	case "$Latest":
 		n = len(t.versions)
