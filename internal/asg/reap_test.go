@@ -27,7 +27,7 @@ func old(change ...func(*Instance)) Instance {
 
 func with(key, value string) func(*Instance) { return func(i *Instance) { i.Tags[key] = value } }
 
-func without(key string) func(*Instance) { return func(i *Instance) { delete(i.Tags, key) } }
+func lacking(key string) func(*Instance) { return func(i *Instance) { delete(i.Tags, key) } }
 
 func in(state string) func(*Instance) { return func(i *Instance) { i.State = state } }
 
@@ -47,10 +47,10 @@ func TestReapable(t *testing.T) {
 		"stopping":                                      {old(in("stopping")), "it is stopping"},
 		"terminated":                                    {old(in("terminated")), "it is terminated"},
 		"in a state that EC2 does not say":              {old(in("")), "it is "},
-		"stopped by a person":                           {old(without(TagRetiredAt)), "no recycle retired it"},
+		"stopped by a person":                           {old(lacking(TagRetiredAt)), "no recycle retired it"},
 		"the tag is no time":                            {old(with(TagRetiredAt, "2026-03-06")), "malformed"},
 		"it was to be terminated":                       {old(with(TagAction, "terminate")), `is not "stop"`},
-		"nothing says what was to become of it":         {old(without(TagAction)), `is not "stop"`},
+		"nothing says what was to become of it":         {old(lacking(TagAction)), `is not "stop"`},
 		"somebody put it into a group":                  {old(with(groupTag, "g")), "is a member"},
 		"kept":                                          {old(with(TagKeep, "true")), "keeps it"},
 		"kept by the tag alone":                         {old(with(TagKeep, "")), "keeps it"},

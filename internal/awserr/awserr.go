@@ -52,6 +52,15 @@ func IsWrongState(err error) bool {
 // IsGroupNotFound reports that Auto Scaling knows no group of the name.
 func IsGroupNotFound(err error) bool { return validation(err, "AutoScalingGroup name not found") }
 
+// IsTemplateNotFound reports that EC2 knows no launch template of the name or id, or not in that version.
+func IsTemplateNotFound(err error) bool {
+	switch Code(err) {
+	case "InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.VersionNotFound":
+		return true
+	}
+	return false
+}
+
 // IsExpired reports credentials that were good and need to be renewed.
 func IsExpired(err error) bool {
 	switch Code(err) {

@@ -202,8 +202,8 @@ func (a *argoWorld) fleet(ctx context.Context, parent string, flags ...string) (
 	return o, attempts
 }
 
-// grow sets the desired capacity and waits for the nodes.
-func (w *world) grow(field string, size int) {
+// resized sets the desired capacity and waits for the nodes.
+func (w *world) resized(field string, size int) {
 	w.Helper()
 	wire := &awsWire{transport: w.sim.HTTPClient().Transport, region: w.region, key: "someone", door: open{}}
 	_, err := wire.call(w.Context(), "autoscaling", "UpdateAutoScalingGroup", map[string][]string{"AutoScalingGroupName": {group}, field: {fmt.Sprint(size)}})

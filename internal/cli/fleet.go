@@ -268,7 +268,7 @@ func (f *fleetRun) passOver(n *corev1.Node, c Candidate) string {
 	switch {
 	case n == nil || node.InstanceID(n.Spec.ProviderID) != c.InstanceID:
 		return "it is gone"
-	case node.IsSkipped(n):
+	case node.FactOf(n, nil).Skip:
 		return "it is annotated " + node.AnnotationSkip
 	case node.IsLeaving(n):
 		return "it is being recycled already"

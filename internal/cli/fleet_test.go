@@ -14,8 +14,8 @@ func TestFleetRecyclesAGroupWithinItsBudget(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		a := newArgoWorld(w, nil)
 		a.run = a.recycleChild
-		w.grow("MaxSize", 12)
-		w.grow("DesiredCapacity", 9)
+		w.resized("MaxSize", 12)
+		w.resized("DesiredCapacity", 9)
 		for _, id := range w.ids[:4] {
 			w.pod(id, "batch-"+id, time.Hour, nil)
 		}
@@ -111,8 +111,8 @@ func TestTwoFleetsShareTheBudget(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		a := newArgoWorld(w, nil)
 		a.run = a.recycleChild
-		w.grow("MaxSize", 9)
-		w.grow("DesiredCapacity", 6)
+		w.resized("MaxSize", 9)
+		w.resized("DesiredCapacity", 6)
 		codes := make(chan int, 2)
 		for _, name := range []string{"fleet-1", "fleet-2"} {
 			a.parent(name)

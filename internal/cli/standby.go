@@ -23,7 +23,7 @@ func standby(ctx context.Context, r *session) error {
 	if retired(target, n) {
 		return r.resumeRetired(target)
 	}
-	if r.OfFleet != "" && n != nil && node.IsSkipped(n) && !node.IsLeaving(n) { // it may have been queued for hours
+	if r.OfFleet != "" && n != nil && node.FactOf(n, nil).Skip && !node.IsLeaving(n) { // it may have been queued for hours
 		return fmt.Errorf("node %q is annotated %s since fleet %s asked for it", n.Name, node.AnnotationSkip, r.OfFleet)
 	}
 	if err := r.preflight(ctx, target, n); err != nil {

@@ -87,17 +87,18 @@ type Result struct {
 // session is one run of a step: options, clients, and the result as it grows.
 type session struct {
 	Options
-	asg    *asg.Client
-	nodes  *node.Client
-	pods   *drain.Client
-	claims claim.Claims
-	argo   argo.Workflows
-	held   *claim.Claim // once it is claimed
-	even   bool         // AZRebalance has been seen to
-	denied time.Time    // when a row of refused credentials began
-	wait   poll.Loop
-	log    *slog.Logger
-	result Result
+	asg       *asg.Client
+	templates asg.TemplateReader
+	nodes     *node.Client
+	pods      *drain.Client
+	claims    claim.Claims
+	argo      argo.Workflows
+	held      *claim.Claim // once it is claimed
+	even      bool         // AZRebalance has been seen to
+	denied    time.Time    // when a row of refused credentials began
+	wait      poll.Loop
+	log       *slog.Logger
+	result    Result
 }
 
 // errWindow ends an attempt; the next one goes on where it stopped.
@@ -162,7 +163,8 @@ func (r *session) conclude(s step, err error, streams Streams) error {
 }
 
 func (r *session) use(c *Clients) {
-	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Templates: c.Templates, Volumes: c.Volumes, Alone: r.alone, Wait: r.wait, Log: r.log}
+	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Volumes: c.Volumes, Alone: r.alone, Wait: r.wait, Log: r.log}
+	r.templates = c.Templates
 	r.argo = c.Workflows
 	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
 	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
@@ -206,8 +208,10 @@ func (r *session) print(w io.Writer) error {
 	switch {
 	case r.Select.Output == "table" && r.result.Fleet != nil:
 		return r.result.Fleet.table(w)
-	case r.Select.Output == "table" && r.result.Nodes != nil:
-		return candidateTable(w, r.result.Nodes)
+	case r.Select.Output == "table" && r.result.Status == "Done":
+		return table(w, r.result.Nodes)
+	case r.Select.Output == "table": // a failure has none: stderr says it
+		return nil
 	}
 	line, err := json.Marshal(r.result)
 	if err != nil {

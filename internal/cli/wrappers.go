@@ -77,25 +77,31 @@ func (w groups) ResumeProcesses(ctx context.Context, in *autoscaling.ResumeProce
 }
 
 type instances struct {
-	describeInstances  call[ec2.DescribeInstancesInput, ec2.Options, ec2.DescribeInstancesOutput]
-	createTags         call[ec2.CreateTagsInput, ec2.Options, ec2.CreateTagsOutput]
-	deleteTags         call[ec2.DeleteTagsInput, ec2.Options, ec2.DeleteTagsOutput]
-	stopInstances      call[ec2.StopInstancesInput, ec2.Options, ec2.StopInstancesOutput]
-	terminateInstances call[ec2.TerminateInstancesInput, ec2.Options, ec2.TerminateInstancesOutput]
+	describeInstances              call[ec2.DescribeInstancesInput, ec2.Options, ec2.DescribeInstancesOutput]
+	describeLaunchTemplateVersions call[ec2.DescribeLaunchTemplateVersionsInput, ec2.Options, ec2.DescribeLaunchTemplateVersionsOutput]
+	createTags                     call[ec2.CreateTagsInput, ec2.Options, ec2.CreateTagsOutput]
+	deleteTags                     call[ec2.DeleteTagsInput, ec2.Options, ec2.DeleteTagsOutput]
+	stopInstances                  call[ec2.StopInstancesInput, ec2.Options, ec2.StopInstancesOutput]
+	terminateInstances             call[ec2.TerminateInstancesInput, ec2.Options, ec2.TerminateInstancesOutput]
 }
 
 func newInstances(client *ec2.Client) instances {
 	return instances{
-		describeInstances:  client.DescribeInstances,
-		createTags:         client.CreateTags,
-		deleteTags:         client.DeleteTags,
-		stopInstances:      client.StopInstances,
-		terminateInstances: client.TerminateInstances,
+		describeInstances:              client.DescribeInstances,
+		describeLaunchTemplateVersions: client.DescribeLaunchTemplateVersions,
+		createTags:                     client.CreateTags,
+		deleteTags:                     client.DeleteTags,
+		stopInstances:                  client.StopInstances,
+		terminateInstances:             client.TerminateInstances,
 	}
 }
 
 func (w instances) DescribeInstances(ctx context.Context, in *ec2.DescribeInstancesInput, opts ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error) {
 	return w.describeInstances(ctx, in, opts...)
+}
+
+func (w instances) DescribeLaunchTemplateVersions(ctx context.Context, in *ec2.DescribeLaunchTemplateVersionsInput, opts ...func(*ec2.Options)) (*ec2.DescribeLaunchTemplateVersionsOutput, error) {
+	return w.describeLaunchTemplateVersions(ctx, in, opts...)
 }
 
 func (w instances) CreateTags(ctx context.Context, in *ec2.CreateTagsInput, opts ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error) {

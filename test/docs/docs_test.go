@@ -231,7 +231,16 @@ func TestTheSecurityContextOfTheInstallationPageIsTheTestedOne(t *testing.T) {
 
 // Flags and steps that pages mention are those of the program.
 func TestFlagsThatPagesMentionExist(t *testing.T) {
-	source := read(t, "internal/cli/options.go") + read(t, "internal/cli/reap.go")
+	source := ""
+	files, err := filepath.Glob(filepath.Join(root, "internal/cli/*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") {
+			source += read(t, strings.TrimPrefix(file, root))
+		}
+	}
 	steps := read(t, "internal/cli/step.go")
 	use := regexp.MustCompile("(?:bin/)?step ([a-z]+)((?: --?[a-z-]+(?:[= ][^-\\s`]\\S*)?)*)")
 	flag := regexp.MustCompile(`--([a-z-]+)`)

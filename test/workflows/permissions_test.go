@@ -90,6 +90,7 @@ func TestIAMPolicy(t *testing.T) {
 		on("autoscaling:DescribeScalingActivities", "", nil),
 		on("ec2:DescribeInstances", "", nil),
 		on("ec2:DescribeVolumes", "", nil),
+		on("ec2:DescribeLaunchTemplateVersions", "", nil),
 		on("sts:GetCallerIdentity", "", nil),
 		on("eks:DescribeCluster", "arn:aws:eks:eu-central-1:111122223333:cluster/prod", nil),
 		on("autoscaling:EnterStandby", group, ours),

@@ -57,8 +57,9 @@ type mixedXML struct {
 }
 
 type overrideXML struct {
-	InstanceType     string
-	WeightedCapacity string `xml:",omitempty"`
+	InstanceType                string
+	WeightedCapacity            string       `xml:",omitempty"`
+	LaunchTemplateSpecification *templateXML `xml:",omitempty"`
 }
 
 // memberXML is an instance in both places that describe it; only one names the group.
@@ -88,7 +89,7 @@ type groupTagXML struct {
 }
 
 func (t template) xml() *templateXML {
-	if t.configuration != "" {
+	if t.configuration != "" || t == (template{}) {
 		return nil
 	}
 	return &templateXML{t.id, t.name, t.version}
@@ -134,7 +135,7 @@ func (s *Sim) groupXML(g *group) groupXML {
 	}
 	out.MixedInstancesPolicy = &mixedXML{}
 	out.MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification = g.template.xml()
-	out.MixedInstancesPolicy.LaunchTemplate.Overrides = memberList(g.mixed.overrides, func(o override) overrideXML { return overrideXML{o.kind, o.weight} })
+	out.MixedInstancesPolicy.LaunchTemplate.Overrides = memberList(g.mixed.overrides, func(o override) overrideXML { return overrideXML{o.kind, o.weight, o.template.xml()} })
 	d := &out.MixedInstancesPolicy.InstancesDistribution
 	d.OnDemandAllocationStrategy, d.SpotAllocationStrategy = g.mixed.allocation, "lowest-price"
 	d.OnDemandBaseCapacity, d.OnDemandPercentageAboveBaseCapacity = g.mixed.onDemandBase, g.mixed.onDemandPct

@@ -76,7 +76,7 @@ func (s *Sim) readGroup(r *request, g *group) error {
 	if err := s.readZones(r, g); err != nil {
 		return err
 	}
-	return readTemplate(r.params, g)
+	return s.readTemplate(r.params, g)
 }
 
 // readZones stands each subnet for the zone of its place in the list, as
@@ -102,9 +102,12 @@ func (s *Sim) readZones(r *request, g *group) error {
 	return nil
 }
 
-func readTemplate(p params, g *group) error {
+func (s *Sim) readTemplate(p params, g *group) error {
 	read := func(prefix string) template {
 		t := template{id: p.str(prefix + ".LaunchTemplateId"), name: p.str(prefix + ".LaunchTemplateName"), version: p.str(prefix + ".Version")}
+		if known := s.template(t.id, t.name); known != nil {
+			t.id, t.name = known.id, known.name
+		}
 		if t.id == "" {
 			t.id = "lt-0" + nameDigits(t.name)
 		}
@@ -138,7 +141,10 @@ func readTemplate(p params, g *group) error {
 		return err
 	}
 	for _, entry := range p.entries(policy + ".LaunchTemplate.Overrides") {
-		o := override{p.str(entry + ".InstanceType"), p.str(entry + ".WeightedCapacity")}
+		o := override{kind: p.str(entry + ".InstanceType"), weight: p.str(entry + ".WeightedCapacity")}
+		if spec := entry + ".LaunchTemplateSpecification"; p.under(spec) {
+			o.template = read(spec)
+		}
 		if _, err := parseWeight(o.weight); err != nil {
 			return err
 		}

@@ -209,7 +209,8 @@ func (s *Sim) attachInstances(r *request) (any, error) {
 	}
 	for _, id := range ids {
 		inst := s.instances[id]
-		m := &member{inst: inst, group: g, healthy: true, weight: g.weightOf(inst.kind), template: g.template.resolved(s.cfg.LaunchTemplateLatest)}
+		t, _ := s.resolve(g.template)
+		m := &member{inst: inst, group: g, healthy: true, weight: g.weightOf(inst.kind), template: t}
 		inst.member = m
 		inst.tags["aws:autoscaling:groupName"] = g.name
 		g.members = append(g.members, m)

@@ -81,7 +81,7 @@ type Config struct {
 	RootDeviceType       string `json:"rootDeviceType"`       // ebs or instance-store
 	RootVolumeSize       int    `json:"rootVolumeSize"`       // GiB of new instances; 0: 50
 	Spot                 bool   `json:"spot"`                 // new instances are spot instances
-	LaunchTemplateLatest int    `json:"launchTemplateLatest"` // what $Latest and $Default stand for
+	LaunchTemplateLatest int    `json:"launchTemplateLatest"` // what $Latest and $Default stand for of a template that was not created
 
 	// LaunchFailure is the EC2 error code with which launches fail, such as
 	// InsufficientInstanceCapacity; LaunchFailures limits how many do (0: all).

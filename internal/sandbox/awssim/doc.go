@@ -11,8 +11,10 @@
 //
 // It does not check request signatures (only the scope of the credential),
 // does not evaluate IAM policies (the call log holds what is needed to do so),
-// and has no launch templates, load balancers or networks: their names are
-// accepted and shown again. It imports no other package of this project, so
+// and has no launch configurations, load balancers or networks: their names are
+// accepted and shown again. Of a launch template's data it knows image and
+// instance type; a group may also name a template that was never created, whose
+// $Latest and $Default are then the setting launchTemplateLatest. It imports no other package of this project, so
 // that a constant shared with the product cannot hide a shared mistake.
 //
 // All time goes through package time, and a [Sim] made inside a testing/synctest
@@ -70,9 +72,12 @@
 // MaxSize) and of ScalingActivityInProgress for one instance; they follow the
 // style of those known. Answers are consistent at once unless [Config.StaleReads]
 // says how far they may lag, as those of AWS do; a lagging answer shows one past
-// moment as a whole, never parts of two. Cooldowns, warm pools, scaling policies, load balancer health and instance
-// weights by type are left out: a mixed instances group always launches its
-// first override. AZRebalance acts when told to, or by itself with the setting
+// moment as a whole, never parts of two. Cooldowns, warm pools, scaling
+// policies, load balancer health and instance weights by type are left out: a
+// mixed instances group always launches its first override. A launch template's
+// image is shown as it was given: no parameter of Systems Manager is resolved. A
+// group takes a version that its template does not have, which AWS refuses.
+// AZRebalance acts when told to, or by itself with the setting
 // azRebalance; it sees no zone that the group has left. An instance refresh
 // replaces one at a time. With kwok the Node of a stopped instance stays Ready,
 // as kwok goes on reporting for it.

@@ -7,15 +7,21 @@ import (
 
 func (s *Sim) ec2Actions() map[string]handler {
 	return map[string]handler{
-		"DescribeInstances":      s.describeInstances,
-		"DescribeInstanceStatus": s.describeInstanceStatus,
-		"DescribeVolumes":        s.describeVolumes,
-		"StopInstances":          s.stopInstances,
-		"StartInstances":         s.startInstances,
-		"TerminateInstances":     s.terminateInstances,
-		"CreateTags":             s.createTags,
-		"DeleteTags":             s.deleteTags,
-		"DescribeTags":           s.describeTags,
+		"DescribeInstances":              s.describeInstances,
+		"DescribeInstanceStatus":         s.describeInstanceStatus,
+		"DescribeVolumes":                s.describeVolumes,
+		"StopInstances":                  s.stopInstances,
+		"StartInstances":                 s.startInstances,
+		"TerminateInstances":             s.terminateInstances,
+		"CreateTags":                     s.createTags,
+		"DeleteTags":                     s.deleteTags,
+		"DescribeTags":                   s.describeTags,
+		"CreateLaunchTemplate":           s.createLaunchTemplate,
+		"CreateLaunchTemplateVersion":    s.createLaunchTemplateVersion,
+		"ModifyLaunchTemplate":           s.modifyLaunchTemplate,
+		"DeleteLaunchTemplate":           s.deleteLaunchTemplate,
+		"DescribeLaunchTemplates":        s.describeLaunchTemplates,
+		"DescribeLaunchTemplateVersions": s.describeLaunchTemplateVersions,
 	}
 }
 
@@ -92,6 +98,8 @@ func (s *Sim) matches(inst *instance, f filter) (matches, known bool) {
 		value = s.shownAddress(inst)
 	case "availability-zone":
 		value = inst.zone
+	case "image-id":
+		value = inst.image
 	case "instance-type":
 		value = inst.kind
 	case "subnet-id":

@@ -8,6 +8,9 @@ import (
 
 const vpcID = "vpc-0123456789abcdef0"
 
+// standardImage is that of instances whose launch template names none.
+const standardImage = "ami-0123456789abcdef0"
+
 type reservationXML struct {
 	ReservationID string             `xml:"reservationId"`
 	OwnerID       string             `xml:"ownerId"`
@@ -85,7 +88,7 @@ func (s *Sim) shownAddress(inst *instance) string {
 
 func (s *Sim) instanceXML(inst *instance) instanceXML {
 	x := instanceXML{
-		InstanceID: inst.id, ImageID: "ami-0123456789abcdef0", State: stateOf(inst.state), PrivateDNSName: s.shownDNSName(inst),
+		InstanceID: inst.id, ImageID: inst.image, State: stateOf(inst.state), PrivateDNSName: s.shownDNSName(inst),
 		Reason: inst.transitionReason, InstanceType: inst.kind, LaunchTime: xmlTime(inst.launched.Truncate(time.Second)),
 		Zone: inst.zone, Tenancy: "default", Monitoring: "disabled", PrivateIPAddress: s.shownAddress(inst),
 		Architecture: "x86_64", RootDeviceType: inst.rootDevice, RootDeviceName: "/dev/xvda", Virtualization: "hvm",

@@ -76,6 +76,7 @@ type mixedPolicy struct {
 
 type override struct {
 	kind, weight string
+	template     template // instead of the policy's, if it has one of its own
 }
 
 type groupTag struct {
@@ -136,7 +137,7 @@ func (m *member) units() int {
 
 // nextUnits is what the next instance to be launched will count.
 func (g *group) nextUnits() int {
-	_, weight := g.instanceType("")
+	weight := g.next().weight
 	return (&member{weight: weight}).units()
 }
 

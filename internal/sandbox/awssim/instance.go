@@ -20,7 +20,7 @@ const (
 
 // instance is what EC2 knows; the group's view of it is the member.
 type instance struct {
-	id, zone, subnet, kind, address, reservation string
+	id, zone, subnet, kind, image, address, reservation string
 
 	launched         time.Time
 	state            string
@@ -50,7 +50,7 @@ func (s *Sim) newInstance(why origin, zone, kind string, tags map[string]string)
 	s.addresses++
 	third := int(zone[len(zone)-1]-'a')*16 + s.addresses/200
 	inst := &instance{
-		id: "i-0" + hex(s.rng, 16), zone: zone, subnet: "subnet-0" + s.zoneDigits(zone), kind: kind,
+		id: "i-0" + hex(s.rng, 16), zone: zone, subnet: "subnet-0" + s.zoneDigits(zone), kind: kind, image: standardImage,
 		address:     fmt.Sprintf("10.0.%d.%d", third%256, 10+s.addresses%200),
 		reservation: "r-0" + hex(s.rng, 16), launched: time.Now(), state: ec2Pending, tags: tags,
 		rootDevice: s.cfg.RootDeviceType, joins: !s.cfg.NodeNeverJoins, origin: why,

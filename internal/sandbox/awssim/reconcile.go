@@ -1,8 +1,8 @@
 package awssim
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -86,7 +86,9 @@ func (s *Sim) scaleOut(g *group) {
 
 // launch starts one instance; nil says that it failed.
 func (s *Sim) launch(g *group, why, zone, cause string) *member {
-	kind, weight := g.instanceType(s.cfg.InstanceType)
+	o := g.next()
+	t, version := s.resolve(o.template)
+	kind, weight := cmp.Or(o.kind, version.kind, s.cfg.InstanceType), o.weight
 	if s.cfg.LaunchFailure != "" {
 		s.failLaunch(g, zone, kind, cause)
 		return nil
@@ -94,17 +96,14 @@ func (s *Sim) launch(g *group, why, zone, cause string) *member {
 	g.launchAfter, g.failedLaunches = time.Time{}, 0
 
 	tags := map[string]string{"aws:autoscaling:groupName": g.name}
-	t := g.template.resolved(s.cfg.LaunchTemplateLatest)
-	if t.configuration == "" {
-		maps.Copy(tags, map[string]string{"aws:ec2launchtemplate:id": t.id, "aws:ec2launchtemplate:version": t.version})
-	}
+	templateTags(tags, t)
 	for _, tag := range g.tags {
 		if tag.propagate {
 			tags[tag.key] = tag.value
 		}
 	}
 	inst := s.newInstance(s.origin(why), zone, kind, tags)
-	inst.nodeLabels = nodeLabelsOf(g)
+	inst.nodeLabels, inst.image = nodeLabelsOf(g), cmp.Or(version.image, standardImage)
 	m := &member{inst: inst, group: g, healthy: true, protected: g.protectNew, weight: weight, template: t}
 	inst.member = m
 	g.members = append(g.members, m)
@@ -156,17 +155,17 @@ func (s *Sim) arrive(m *member) {
 	m.activity.finish(activitySuccessful, "")
 }
 
-// instanceType is the first override of a mixed instances policy, the one that
-// the prioritized strategy takes while there is capacity.
-func (g *group) instanceType(standard string) (kind, weight string) {
+// next is the first override of a mixed instances policy, the one that the
+// prioritized strategy takes while there is capacity, with its template.
+func (g *group) next() override {
+	var o override
 	if g.mixed != nil && len(g.mixed.overrides) > 0 {
-		o := g.mixed.overrides[0]
-		if o.kind != "" {
-			standard = o.kind
-		}
-		return standard, o.weight
+		o = g.mixed.overrides[0]
 	}
-	return standard, ""
+	if o.template == (template{}) {
+		o.template = g.template
+	}
+	return o
 }
 
 // emptiestZone has the fewest members that count; the first of equals.

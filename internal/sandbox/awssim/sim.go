@@ -17,7 +17,8 @@ type Sim struct {
 	rng       *rand.Rand // of ids
 	requests  *rand.Rand // of request ids, apart: polling must not change what ids come next
 	agenda    agenda
-	groups    []*group // by creation; few enough to search
+	groups    []*group          // by creation; few enough to search
+	templates []*launchTemplate // likewise
 	instances map[string]*instance
 	order     []*instance // by launch, for stable answers
 	addresses int

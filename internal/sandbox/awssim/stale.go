@@ -10,6 +10,7 @@ import (
 type snapshot struct {
 	at        time.Time
 	groups    []*group
+	templates []*launchTemplate
 	instances map[string]*instance
 	order     []*instance
 }
@@ -44,14 +45,14 @@ func (s *Sim) lagging(do handler, r *request) (any, error) {
 	for i > 0 && s.history[i].at.After(then) {
 		i--
 	}
-	groups, instances, order := s.groups, s.instances, s.order
-	defer func() { s.groups, s.instances, s.order = groups, instances, order }()
-	s.groups, s.instances, s.order = s.history[i].groups, s.history[i].instances, s.history[i].order
+	groups, templates, instances, order := s.groups, s.templates, s.instances, s.order
+	defer func() { s.groups, s.templates, s.instances, s.order = groups, templates, instances, order }()
+	s.groups, s.templates, s.instances, s.order = s.history[i].groups, s.history[i].templates, s.history[i].instances, s.history[i].order
 	return do(r)
 }
 
 func (s *Sim) snapshot(at time.Time) snapshot {
-	out := snapshot{at: at, instances: make(map[string]*instance, len(s.order))}
+	out := snapshot{at: at, templates: cloneTemplates(s.templates), instances: make(map[string]*instance, len(s.order))}
 	for _, inst := range s.order {
 		if inst.forgotten && inst.member == nil {
 			continue

@@ -1,0 +1,238 @@
+package asg
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/eks-recycle/eks-recycle/internal/awserr"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+)
+
+// TemplateReader is what is read of launch templates. Only a selection by drift needs it.
+type TemplateReader interface {
+	DescribeLaunchTemplateVersions(context.Context, *ec2.DescribeLaunchTemplateVersionsInput, ...func(*ec2.Options)) (*ec2.DescribeLaunchTemplateVersionsOutput, error)
+}
+
+// Template names a launch template in a version: a number, "$Latest" or "$Default".
+type Template struct{ ID, Name, Version string }
+
+func (t Template) String() string {
+	if t.Name == "" {
+		return t.ID
+	}
+	return t.Name
+}
+
+// Plan is what a group would launch now: from a launch configuration, or from a launch template with overrides.
+type Plan struct {
+	Configuration string
+	Template      Template
+	Overrides     []Override
+}
+
+// Override is one of a mixed instances policy. Without a type it chooses one by requirements; without a template of its
+// own it takes the policy's.
+type Override struct {
+	Type     string
+	Template Template
+}
+
+// Way is one in which a group would launch an instance now. Without types any will do. Images that are not known
+// are empty.
+type Way struct {
+	Configuration string
+	Template      Template // with a number for its version
+	Image         string
+	Types         []string
+}
+
+func templateOf(in *astypes.LaunchTemplateSpecification) Template {
+	if in == nil {
+		return Template{}
+	}
+	return Template{ID: aws.ToString(in.LaunchTemplateId), Name: aws.ToString(in.LaunchTemplateName), Version: aws.ToString(in.Version)}
+}
+
+func planOf(g *astypes.AutoScalingGroup) Plan {
+	p := Plan{Configuration: aws.ToString(g.LaunchConfigurationName), Template: templateOf(g.LaunchTemplate)}
+	if g.MixedInstancesPolicy == nil || g.MixedInstancesPolicy.LaunchTemplate == nil {
+		return p
+	}
+	mixed := g.MixedInstancesPolicy.LaunchTemplate
+	p.Template = templateOf(mixed.LaunchTemplateSpecification)
+	for _, o := range mixed.Overrides {
+		p.Overrides = append(p.Overrides, Override{Type: aws.ToString(o.InstanceType), Template: templateOf(o.LaunchTemplateSpecification)})
+	}
+	return p
+}
+
+// Templates resolves launch templates, each version once.
+type Templates struct {
+	Reader TemplateReader
+	known  map[Template]Way
+}
+
+// Launches lists the ways in which a group would launch now. If one of its templates does not exist any more, gone names
+// it: then the group can launch nothing, and there is nothing to compare with.
+func (t *Templates) Launches(ctx context.Context, p Plan) (ways []Way, gone string, err error) {
+	if p.Configuration != "" {
+		return []Way{{Configuration: p.Configuration}}, "", nil
+	}
+	if len(p.Overrides) == 0 {
+		way, err := t.resolve(ctx, p.Template)
+		return []Way{way}, goneIf(way, p.Template), err
+	}
+	byTemplate := map[Template]int{}
+	for _, o := range p.Overrides {
+		from := o.Template
+		if from.ID == "" && from.Name == "" {
+			from = p.Template
+		}
+		i, seen := byTemplate[from]
+		if !seen {
+			way, err := t.resolve(ctx, from)
+			if err != nil || goneIf(way, from) != "" {
+				return nil, goneIf(way, from), err
+			}
+			way.Types = []string{}
+			i, ways = len(ways), append(ways, way)
+			byTemplate[from] = i
+		}
+		switch {
+		case o.Type == "":
+			ways[i].Types = nil // whatever fits the requirements, and that AWS decides
+		case ways[i].Types != nil:
+			ways[i].Types = append(ways[i].Types, o.Type)
+		}
+	}
+	return ways, "", nil
+}
+
+// goneIf names a template that was not found.
+func goneIf(way Way, t Template) string {
+	if way.Template == (Template{}) {
+		return t.String()
+	}
+	return ""
+}
+
+// resolve reads one version of a launch template. One that does not exist is a Way without a template.
+func (t *Templates) resolve(ctx context.Context, of Template) (Way, error) {
+	if way, known := t.known[of]; known {
+		return way, nil
+	}
+	way, err := t.read(ctx, of, false)
+	if err == nil && strings.HasPrefix(way.Image, "resolve:") {
+		// Which AMI a parameter names now is asked only where there is one: it takes a permission of its own.
+		if way, err = t.read(ctx, of, true); awserr.IsDenied(err) {
+			return Way{}, hint.Wrap(err, "the template names its AMI by an SSM parameter: allow ssm:GetParameters on it")
+		}
+	}
+	switch {
+	case awserr.IsTemplateNotFound(err):
+		way = Way{}
+	case awserr.IsDenied(err):
+		return Way{}, hint.Wrap(err, "--drifted needs ec2:DescribeLaunchTemplateVersions: see workflows/base/iam-policy.json")
+	case err != nil:
+		return Way{}, err
+	}
+	if t.known == nil {
+		t.known = map[Template]Way{}
+	}
+	t.known[of] = way
+	return way, nil
+}
+
+func (t *Templates) read(ctx context.Context, of Template, aliases bool) (Way, error) {
+	in := &ec2.DescribeLaunchTemplateVersionsInput{Versions: []string{of.Version}}
+	if of.Version == "" {
+		in.Versions = []string{"$Default"} // what Auto Scaling takes then
+	}
+	if in.LaunchTemplateId = aws.String(of.ID); of.ID == "" {
+		in.LaunchTemplateId, in.LaunchTemplateName = nil, aws.String(of.Name)
+	}
+	if aliases {
+		in.ResolveAlias = aws.Bool(true)
+	}
+	out, err := t.Reader.DescribeLaunchTemplateVersions(ctx, in)
+	if err != nil {
+		return Way{}, fmt.Errorf("describing launch template %q, version %q: %w", of, in.Versions[0], err)
+	}
+	if len(out.LaunchTemplateVersions) == 0 {
+		return Way{}, nil
+	}
+	v := out.LaunchTemplateVersions[0]
+	way := Way{Template: Template{ID: aws.ToString(v.LaunchTemplateId), Name: aws.ToString(v.LaunchTemplateName), Version: strconv.FormatInt(aws.ToInt64(v.VersionNumber), 10)}}
+	if data := v.LaunchTemplateData; data != nil {
+		way.Image = aws.ToString(data.ImageId)
+		if data.InstanceType != "" {
+			way.Types = []string{string(data.InstanceType)}
+		}
+	}
+	return way, nil
+}
+
+// Drift says in what a member differs from all that its group would launch now; nothing says that it does not. The first
+// way that would launch its type is the one that it is compared with, if it fits none.
+func Drift(m Serving, image string, ways []Way) (reasons []string) {
+	var types []string
+	fits := false
+	for _, way := range ways {
+		types = append(types, way.Types...)
+		if way.Types != nil && !slices.Contains(way.Types, m.Type) {
+			continue
+		}
+		differences := way.differences(m, image)
+		if len(differences) == 0 {
+			return nil
+		}
+		if !fits {
+			reasons = differences
+		}
+		fits = true
+	}
+	switch {
+	case fits || len(ways) == 0:
+		return reasons
+	case len(types) == 1:
+		reasons = []string{fmt.Sprintf("instance type %s, group launches %s", m.Type, types[0])}
+	default:
+		reasons = []string{fmt.Sprintf("instance type %s is not among %s", m.Type, strings.Join(types, ", "))}
+	}
+	return append(ways[0].differences(m, image), reasons...)
+}
+
+// differences compares all but the type.
+func (w Way) differences(m Serving, image string) (found []string) {
+	was, now := m.Template, w.Template
+	nothing := m.Configuration == "" && was == (Template{})
+	switch {
+	case w.Configuration != "" && m.Configuration == w.Configuration:
+		return nil // it cannot be changed, so the name says it all
+	case w.Configuration != "" && nothing:
+		return []string{fmt.Sprintf("launch configuration is not known any more, group launches %s", w.Configuration)}
+	case w.Configuration != "" && m.Configuration != "":
+		return []string{fmt.Sprintf("launch configuration %s, group launches %s", m.Configuration, w.Configuration)}
+	case w.Configuration != "":
+		return []string{fmt.Sprintf("launch template %s, group launches launch configuration %s", was, w.Configuration)}
+	case m.Configuration != "":
+		found = append(found, fmt.Sprintf("launch configuration %s, group launches launch template %s", m.Configuration, now))
+	case nothing:
+		found = append(found, fmt.Sprintf("launch template is not known any more, group launches %s version %s", now, now.Version))
+	case was.ID != now.ID && (was.ID != "" || was.Name != now.Name):
+		found = append(found, fmt.Sprintf("launch template %s, group launches %s", was, now))
+	case was.Version != now.Version:
+		found = append(found, fmt.Sprintf("launch template version %s, group launches %s", was.Version, now.Version))
+	}
+	if now := w.Image; now != "" && !strings.HasPrefix(now, "resolve:") && image != "" && image != now {
+		found = append(found, fmt.Sprintf("AMI %s, group launches %s", image, now))
+	}
+	return found
+}

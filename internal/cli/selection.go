@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+)
+
+// inspected is all that a selection knows of one node.
+type inspected struct {
+	node     node.Fact
+	serving  asg.Serving
+	launched asg.Launched
+	pool     *asg.Pool
+	drift    []string
+}
+
+// skipped counts what a selection passes over, by why.
+type skipped map[string]int
+
+func (s skipped) String() string {
+	parts := make([]string, 0, len(s))
+	for _, why := range slices.Sorted(maps.Keys(s)) {
+		parts = append(parts, fmt.Sprintf("%d %s", s[why], why))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// selectNodes returns the nodes to recycle, in the order in which to do it.
+func (r *session) selectNodes(ctx context.Context) ([]Candidate, error) {
+	o, skip := r.Select, skipped{}
+	conditions, err := parseConditions(o.Conditions)
+	if err != nil {
+		return nil, err
+	}
+	var pools []asg.Pool
+	if !o.byNodeOnly() {
+		if pools, err = r.asg.Pools(ctx, o.source(r.Cluster)); err != nil {
+			return nil, err
+		}
+		if len(pools) == 0 {
+			r.log.InfoContext(ctx, "no Auto Scaling group matches")
+			return nil, nil
+		}
+	}
+	facts, err := r.nodes.Facts(ctx, o.NodeSelector, conditions)
+	if err != nil {
+		return nil, err
+	}
+	var known map[string]asg.Launched
+	if o.byNodeOnly() {
+		if known, pools, err = r.poolsOf(ctx, facts); err != nil {
+			return nil, err
+		}
+	}
+	all := join(facts, pools, o, skip)
+	if known == nil {
+		ids := make([]string, 0, len(all))
+		for i := range all {
+			ids = append(ids, all[i].serving.ID)
+		}
+		if known, err = r.asg.Launched(ctx, ids); err != nil {
+			return nil, err
+		}
+	}
+	all = running(all, known, skip)
+	if o.Drifted {
+		if err := r.compare(ctx, all); err != nil {
+			return nil, err
+		}
+	}
+	controlPlane := ""
+	if o.KubeletOlder {
+		if controlPlane, err = r.nodes.ControlPlane(); err != nil {
+			return nil, err
+		}
+	}
+	chosen := candidates(all, o, controlPlane, time.Now())
+	chosen = spread(chosen)
+	r.log.InfoContext(ctx, "nodes selected", "chosen", len(chosen), "of", len(all), "limit", o.Limit, "skipped", skip.String())
+	if o.Limit > 0 && len(chosen) > o.Limit {
+		chosen = chosen[:o.Limit]
+	}
+	return chosen, nil
+}
+
+// poolsOf finds the groups by the instances behind the Nodes.
+func (r *session) poolsOf(ctx context.Context, facts []node.Fact) (known map[string]asg.Launched, pools []asg.Pool, err error) {
+	var ids, groups []string
+	for _, f := range facts {
+		if f.InstanceID != "" && !f.Karpenter {
+			ids = append(ids, f.InstanceID)
+		}
+	}
+	if known, err = r.asg.Launched(ctx, ids); err != nil {
+		return nil, nil, err
+	}
+	seen := map[string]bool{"": true}
+	for _, l := range known {
+		if !seen[l.Group] {
+			seen[l.Group], groups = true, append(groups, l.Group)
+		}
+	}
+	if len(groups) > 0 {
+		pools, err = r.asg.Pools(ctx, asg.Source{Names: groups})
+	}
+	return known, pools, err
+}
+
+// join brings together Nodes and members of groups, and passes over what is not to be recycled whatever its age. Nodes of
+// other groups and members that the label selector leaves out are not in the sources: they are not counted.
+func join(facts []node.Fact, pools []asg.Pool, o SelectOptions, skip skipped) (all []inspected) {
+	members := map[string]inspected{}
+	for i := range pools {
+		for _, m := range pools[i].Members {
+			members[m.ID] = inspected{serving: m, pool: &pools[i]}
+		}
+	}
+	for _, f := range facts {
+		i, member := members[f.InstanceID]
+		delete(members, f.InstanceID)
+		var why string
+		switch {
+		case f.Karpenter:
+			why = "Karpenter's"
+		case f.InstanceID == "":
+			why = "without an EC2 instance"
+		case !member:
+			why = "in no group"
+		case i.serving.Lifecycle != asg.InService:
+			why = "not in service"
+		case f.Skip:
+			why = "to be left alone"
+		case f.Leaving:
+			why = "under way"
+		default:
+			i.node = f
+			all = append(all, i)
+			continue
+		}
+		if member || o.byNodeOnly() {
+			skip[why]++
+		}
+	}
+	for _, i := range members {
+		switch {
+		case o.NodeSelector != "":
+		case i.serving.Lifecycle != asg.InService:
+			skip["not in service"]++
+		default:
+			skip["without a Node"]++
+		}
+	}
+	return all
+}
+
+// running adds what EC2 knows, and passes over instances that a recycle is taking out or that do not run.
+func running(all []inspected, known map[string]asg.Launched, skip skipped) []inspected {
+	kept := all[:0]
+	for _, i := range all {
+		launched, found := known[i.serving.ID]
+		switch {
+		case launched.Retiring:
+			skip["under way"]++
+		case !found || launched.State != "running":
+			skip["not running"]++
+		default:
+			i.launched = launched
+			kept = append(kept, i)
+		}
+	}
+	return kept
+}
+
+// compare finds out in what the nodes differ from what their groups would launch now.
+func (r *session) compare(ctx context.Context, all []inspected) error {
+	templates := asg.Templates{Reader: r.templates}
+	ways := map[*asg.Pool][]asg.Way{}
+	for i := range all {
+		pool := all[i].pool
+		now, known := ways[pool]
+		if !known {
+			var gone string
+			var err error
+			if now, gone, err = templates.Launches(ctx, pool.Launches); err != nil {
+				return err
+			}
+			if gone != "" {
+				now = nil
+				r.warn(ctx, fmt.Sprintf("launch template %s of Auto Scaling group %s does not exist in the version that the group names: drift of its nodes cannot be told, and it can replace none", gone, pool.Name))
+			}
+			ways[pool] = now
+		}
+		all[i].drift = asg.Drift(all[i].serving, all[i].launched.Image, now)
+	}
+	return nil
+}

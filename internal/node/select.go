@@ -1,0 +1,106 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/tools/pager"
+)
+
+// What people write on a Node for a selection to read.
+const (
+	// AnnotationSkip keeps a Node from being selected; "false" counts as absent.
+	AnnotationSkip = "eks-recycle.io/skip"
+	// AnnotationRecycle with the value "requested" asks for a Node to be selected.
+	AnnotationRecycle = "eks-recycle.io/recycle"
+)
+
+// Condition is a condition of a Node and a status of it.
+type Condition struct {
+	Type   corev1.NodeConditionType
+	Status corev1.ConditionStatus
+}
+
+func (c Condition) String() string { return string(c.Type) + "=" + string(c.Status) }
+
+// Fact is what a selection keeps of a Node: some hundred bytes of some twenty thousand.
+type Fact struct {
+	Name, InstanceID string
+	Kubelet          string // its version
+	Karpenter        bool
+	Skip, Requested  bool
+	Leaving          bool
+	Conditions       []Condition // that hold, of those asked for
+}
+
+// Facts reads the Nodes that a label selector matches, page by page; an empty one matches all.
+func (c *Client) Facts(ctx context.Context, selector string, conditions []Condition) ([]Fact, error) {
+	var facts []Fact
+	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
+		return c.Kube.CoreV1().Nodes().List(ctx, opts)
+	}))
+	pages.PageSize, pages.PageBufferSize = nodesAPage, 1 // as in Find
+	err := pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(item runtime.Object) error {
+		if n, ok := item.(*corev1.Node); ok {
+			facts = append(facts, FactOf(n, conditions))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing nodes: %w", err)
+	}
+	return facts, nil
+}
+
+// FactOf is what a selection reads of one Node.
+func FactOf(n *corev1.Node, conditions []Condition) Fact {
+	skip, marked := n.Annotations[AnnotationSkip]
+	f := Fact{
+		Name: n.Name, InstanceID: InstanceID(n.Spec.ProviderID), Kubelet: n.Status.NodeInfo.KubeletVersion, Karpenter: KarpenterPool(n) != "",
+		Skip: marked && skip != "false", Requested: n.Annotations[AnnotationRecycle] == "requested", Leaving: IsLeaving(n),
+	}
+	for _, want := range conditions {
+		for _, has := range n.Status.Conditions {
+			if has.Type == want.Type && has.Status == want.Status {
+				f.Conditions = append(f.Conditions, want)
+			}
+		}
+	}
+	return f
+}
+
+// ControlPlane returns the version of the API server.
+func (c *Client) ControlPlane() (string, error) {
+	info, err := c.Kube.Discovery().ServerVersion()
+	if err != nil {
+		return "", fmt.Errorf("reading the version of the control plane: %w", err)
+	}
+	return info.GitVersion, nil
+}
+
+// Older reports whether a kubelet is of an older minor version than the control plane. Patch versions do not count: EKS
+// raises the control plane's by itself, often before there is an AMI with the same one. Versions that cannot be read are
+// not older.
+func Older(kubelet, controlPlane string) bool {
+	k, err := version.ParseGeneric(kubelet)
+	if err != nil {
+		return false
+	}
+	c, err := version.ParseGeneric(controlPlane)
+	if err != nil {
+		return false
+	}
+	return k.Major() < c.Major() || (k.Major() == c.Major() && k.Minor() < c.Minor())
+}
+
+// Release is a version without what a distribution adds to it: "v1.33.1-eks-1de2ab1" is v1.33.1.
+func Release(text string) string {
+	text, _, _ = strings.Cut(text, "-")
+	text, _, _ = strings.Cut(text, "+")
+	return text
+}
