@@ -340,6 +340,60 @@ func TestBringBackAtTheMinimumWhileALaunchSucceeds(t *testing.T) {
 	})
 }
 
+// The launch succeeds while the call that lowers the desired capacity is on its way. Scale-in is suspended by the caller.
+func TestBringBackWhileALaunchSucceeds(t *testing.T) {
+	seenAtOnce := []string{"UpdateAutoScalingGroup", "UpdateAutoScalingGroup", "ExitStandby"}
+	seenLater := []string{"UpdateAutoScalingGroup", "ExitStandby", "UpdateAutoScalingGroup"}
+	for name, c := range map[string]struct {
+		maximum int32
+		stale   time.Duration
+		calls   []string
+		desired int32
+		refused bool
+	}{
+		"seen at once":                         {5, 0, seenAtOnce, 4, false},
+		"seen once the instance is back":       {5, time.Minute, seenLater, 4, false},
+		"seen at once, at the maximum":         {3, 0, seenAtOnce, 3, true},
+		"seen once it is back, at the maximum": {3, time.Minute, seenLater[:2], 3, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inAccount(t, 1, c.maximum, func(c *awssim.Config) { c.LaunchRetry, c.ExitingStandby = time.Second, 2*time.Minute }, func(a *account) {
+				a.configure(noLaunches)
+				baseline := a.onStandby()
+				_, err := a.groups.SuspendProcesses(a.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: aws.String(group), ScalingProcesses: []string{asg.ScaleIn}})
+				a.must(err)
+				a.sim.ForgetCalls()
+				a.must(a.sim.AddFaults(awssim.Fault{Action: "UpdateAutoScalingGroup", Kind: awssim.FaultDelay, Delay: "1m"}))
+				go func() {
+					time.Sleep(40 * time.Second)
+					a.configure(func(now *awssim.Config) { now.LaunchFailure, now.StaleReads = "", c.stale })
+				}()
+				ctx, cancel := a.soon()
+				defer cancel()
+				note, err := a.bringBack(ctx, baseline)
+				if diff := cmp.Diff(c.calls, a.actions()); diff != "" {
+					a.Errorf("calls (-want +got):\n%s", diff)
+				}
+				switch {
+				case c.refused:
+					if err == nil || !strings.Contains(hint.Of(err), "the group is at its maximum size 3") {
+						a.Errorf("note %q, error %v", note, err)
+					}
+				case err != nil || !strings.Contains(note, "one instance more than before"):
+					a.Errorf("note %q, error %v", note, err)
+				default:
+					a.must(a.client.Resume(a.Context(), group, asg.ScaleIn))
+				}
+				time.Sleep(time.Hour)
+				a.configure(func(c *awssim.Config) { c.StaleReads = 0 })
+				if g := a.group(); g.Desired != c.desired || len(g.Members) != 4 {
+					a.Errorf("desired capacity %d, members %v", g.Desired, g.Members)
+				}
+			})
+		})
+	}
+}
+
 func TestBringBackOfWhatIsGone(t *testing.T) {
 	inAccount(t, 1, 5, nil, func(a *account) {
 		a.onStandby()

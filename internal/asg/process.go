@@ -18,6 +18,8 @@ const (
 	// AZRebalance evens out the zones by launching an instance in one and terminating another elsewhere. An instance that
 	// goes on standby or is detached can set it off.
 	AZRebalance = "AZRebalance"
+	// ScaleIn takes any instance out of service that is more than the desired capacity.
+	ScaleIn = "Terminate"
 )
 
 // Suspend suspends one process of a group. One that is suspended already stays so.

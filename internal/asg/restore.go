@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,7 +16,8 @@ import (
 // PlanReturn decides how to bring the target back. ExitStandby raises the desired capacity by the target's weight. That
 // is right when the group is whole without the target; while it is short of it, the desired capacity has to be lowered by
 // as much, or the group would launch one instance more once it can. It is never lowered while members are booting: the
-// group could then let one of the others go.
+// group could then let one of the others go. So it could if a launch succeeded between this look and the change, which is why
+// the caller has scale-in suspended, and why the group is looked at again after each such change.
 func PlanReturn(g Group, id string, baseline []string) Stage {
 	h := handover(g, id, baseline)
 	target, _ := g.Member(id)
@@ -74,12 +76,19 @@ type Memo struct {
 	Weight  int32 `json:"weight,omitempty"` // of the target
 }
 
+// IsLow reports that the desired capacity is lowered, or may be.
+func (m Memo) IsLow() bool { return m.Stage == Lowering || m.Stage == Exiting }
+
+// IsUneven reports that the desired capacity may not fit the members in service yet.
+func (m Memo) IsUneven() bool { return m.Stage != "" && m.Stage != Surplus }
+
 // Return brings a target back into service. Keep stores the memo where the next attempt finds it.
 type Return struct {
 	Group, ID string
 	Baseline  []string
 	Memo      Memo
 	Keep      func(context.Context, Memo) error
+	sure      bool // that a desired capacity as before is no stale read of a moment in which another recycle had lowered it
 }
 
 // BringBack returns the target to service and says what remains different from before, or "".
@@ -92,15 +101,13 @@ func (c *Client) BringBack(ctx context.Context, r *Return) (note string, err err
 		}
 		status = fmt.Sprintf("instance %s is %s in Auto Scaling group %s", r.ID, m.Lifecycle, r.Group)
 		switch {
-		case m.Lifecycle == InService && r.Memo.Stage != Raising:
-			note, err = c.evenOut(ctx, r)
-			return err == nil, status, err
+		case m.Lifecycle == InService && r.Memo.Stage == "":
+			return true, status, nil
 		case m.Lifecycle == InService:
-			err = c.alone(ctx, r.Group, func(ctx context.Context) error { note, err = c.evenOut(ctx, r); return err })
-			return err == nil, status, err
+			err = c.alone(ctx, r.Group, func(ctx context.Context) error { note, done, err = c.evenOut(ctx, r); return err })
+			return done && err == nil, status, err
 		case m.Lifecycle == Standby && !exited:
-			err = c.alone(ctx, r.Group, func(ctx context.Context) error { return c.exit(ctx, r) })
-			exited = err == nil
+			err = c.alone(ctx, r.Group, func(ctx context.Context) error { exited, err = c.exit(ctx, r); return err })
 		}
 		return false, status, err
 	})
@@ -115,14 +122,14 @@ func (c *Client) LeftOver(ctx context.Context, group string, m Memo) (note strin
 	}
 	err = c.alone(ctx, group, func(ctx context.Context) error {
 		g, err := c.Group(ctx, group)
-		switch lowered := m.Stage == Lowering || m.Stage == Exiting; {
+		switch {
 		case errors.Is(err, errNoGroup):
 			return nil
 		case err != nil:
 			return err
-		case lowered && g.Desired == m.Desired-m.Weight:
+		case m.IsLow() && g.Desired == m.Desired-m.Weight:
 			return c.setDesired(ctx, group, m.Desired)
-		case !lowered && g.Desired > m.Desired:
+		case !m.IsLow() && g.Desired > m.Desired:
 			note = surplus(group, g.Desired)
 		}
 		return nil
@@ -149,46 +156,63 @@ func (c *Client) member(ctx context.Context, group, id string) (Member, Group, e
 }
 
 // exit takes the target out of Standby, after lowering the desired capacity if that is the plan.
-func (c *Client) exit(ctx context.Context, r *Return) error {
+func (c *Client) exit(ctx context.Context, r *Return) (exited bool, err error) {
 	m, g, err := c.member(ctx, r.Group, r.ID)
 	if err != nil || m.Lifecycle != Standby {
-		return err
+		return err == nil, err
 	}
 	i, err := c.Instance(ctx, r.ID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if i.Gone() {
-		return fmt.Errorf("bringing instance %q back into service: %w", r.ID, ErrDead)
+		return false, fmt.Errorf("bringing instance %q back into service: %w", r.ID, ErrDead)
 	}
 	if g.Suspends(Launch) {
-		return hint.Errorf("resume it: aws autoscaling resume-processes --auto-scaling-group-name "+r.Group+" --scaling-processes Launch",
+		return false, hint.Errorf("resume it: aws autoscaling resume-processes --auto-scaling-group-name "+r.Group+" --scaling-processes Launch",
 			"bringing instance %q back into service: process Launch of Auto Scaling group %q is suspended", r.ID, r.Group)
 	}
 	if changed := g.Desired != r.Memo.Desired && g.Desired != r.Memo.Desired-m.Weight; r.Memo.Stage == "" || changed {
 		if err := r.keep(ctx, Memo{PlanReturn(g, r.ID, r.Baseline), g.Desired, m.Weight}); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if r.Memo.Stage == Lowering {
 		if err := c.setDesired(ctx, r.Group, r.Memo.Desired-m.Weight); err != nil {
-			return err
+			return false, err
 		}
 		if err := r.keep(ctx, Memo{Exiting, r.Memo.Desired, m.Weight}); err != nil {
-			return err
+			return false, err
+		}
+		if _, g, err = c.member(ctx, r.Group, r.ID); err != nil {
+			return false, err
+		}
+		if g.Desired = r.Memo.Desired; PlanReturn(g, r.ID, r.Baseline) != Lowering { // a launch has succeeded in that moment
+			return false, c.raiseAgain(ctx, r)
 		}
 	}
 	c.Log.InfoContext(ctx, "bringing instance back into service", "instance", r.ID, "asg", r.Group)
 	err = c.exitStandby(ctx, g, r.ID)
 	switch {
 	case r.Memo.Stage != Exiting:
-		return err
+		return err == nil, err
 	case err == nil:
-		return r.keep(ctx, Memo{Exited, r.Memo.Desired, m.Weight})
+		return true, r.keep(ctx, Memo{Exited, r.Memo.Desired, m.Weight})
 	case !c.Wait.Transient(err): // it raises the capacity again, and did not
-		return errors.Join(err, r.keep(ctx, Memo{Lowering, r.Memo.Desired, m.Weight}), c.setDesired(ctx, r.Group, r.Memo.Desired))
+		return false, errors.Join(err, c.raiseAgain(ctx, r))
 	}
-	return err
+	return false, err
+}
+
+// raiseAgain takes back that the desired capacity was lowered, or may have been.
+func (c *Client) raiseAgain(ctx context.Context, r *Return) error {
+	if err := r.keep(ctx, Memo{Lowering, r.Memo.Desired, r.Memo.Weight}); err != nil {
+		return err
+	}
+	if err := c.setDesired(ctx, r.Group, r.Memo.Desired); err != nil {
+		return err
+	}
+	return r.keep(ctx, Memo{})
 }
 
 // keep takes a memo only once it is stored: what nobody else would find must not be acted on.
@@ -200,28 +224,48 @@ func (r *Return) keep(ctx context.Context, m Memo) error {
 	return nil
 }
 
-// evenOut lowers the desired capacity of a group at its minimum once the target is back, and says what is left over.
-func (c *Client) evenOut(ctx context.Context, r *Return) (note string, err error) {
+// evenOut ends a return once the target is back: it lowers the desired capacity of a group at its minimum, and says what is
+// left over. A launch may have succeeded after all in the moment for which the capacity was lower than it had to be.
+func (c *Client) evenOut(ctx context.Context, r *Return) (note string, done bool, err error) {
 	m, g, err := c.member(ctx, r.Group, r.ID)
-	switch {
+	before, now := r.Memo.Desired, active(g, r.ID)+m.Weight
+	switch raising := r.Memo.Stage == Raising; {
 	case err != nil:
-		return "", err
+		return "", false, err
 	case r.Memo.Stage == Surplus:
-		return surplus(g.Name, g.Desired), nil
-	case r.Memo.Stage != Raising || g.Desired <= r.Memo.Desired:
-		return "", nil
-	case g.Desired != r.Memo.Desired+m.Weight || active(g, r.ID)+m.Weight > r.Memo.Desired:
-		return surplus(g.Name, g.Desired), nil // a launch succeeded meanwhile, or somebody else set it
+		return surplus(g.Name, g.Desired), true, nil
+	case raising && g.Desired == before+m.Weight && now <= before:
+		if err := c.setDesired(ctx, r.Group, before); err != nil {
+			return "", false, err
+		}
+		return "", false, r.keep(ctx, Memo{Exited, before, m.Weight}) // who raises it from now on means it
+	case raising && g.Desired > before: // a launch succeeded meanwhile, or somebody else set it
+		return surplus(g.Name, g.Desired), true, nil
+	case raising && !r.sure:
+		r.sure = true
+		return "", false, nil
+	case g.Desired == before && now-before >= smallest(g):
+		if now > g.Max {
+			return "", false, hint.Errorf(fmt.Sprintf("the group is at its maximum size %d; raise it by one and run this again", g.Max),
+				"bringing instance %q of Auto Scaling group %q back into service: a launch succeeded meanwhile, so the group has one instance too many", r.ID, r.Group)
+		}
+		return surplus(g.Name, now), true, c.setDesired(ctx, r.Group, now)
 	}
-	if err := c.setDesired(ctx, r.Group, r.Memo.Desired); err != nil {
-		return "", err
+	return "", true, nil
+}
+
+// smallest is the least capacity by which the group could be scaled in.
+func smallest(g Group) int32 {
+	least := int32(math.MaxInt32)
+	for _, m := range g.Members {
+		least = min(least, m.Weight)
 	}
-	return "", r.keep(ctx, Memo{}) // who raises it from now on means it
+	return least
 }
 
 // CallOff takes back what a bring-back of a target on standby has changed, for a recycle that goes on after all.
 func (c *Client) CallOff(ctx context.Context, r *Return) error {
-	if r.Memo.Stage != Lowering && r.Memo.Stage != Exiting {
+	if !r.Memo.IsLow() {
 		return nil
 	}
 	return c.alone(ctx, r.Group, func(ctx context.Context) error {

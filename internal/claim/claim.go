@@ -29,7 +29,7 @@ const (
 	annotationNodeUID  = "eks-recycle.io/node-uid"
 	annotationWorkflow = "eks-recycle.io/workflow"
 	annotationGroup    = "eks-recycle.io/asg"
-	annotationSuspends = "eks-recycle.io/suspends" // a process of the group
+	annotationSuspends = "eks-recycle.io/suspends" // processes of the group, comma-separated
 	annotationReturn   = "eks-recycle.io/return"   // how far the instance's return to service has come
 )
 

@@ -78,7 +78,7 @@ func FuzzALeaseOfAnotherHand(f *testing.F) {
 			if *now.HolderIdentity != "ours" || !now.RenewTime.Equal(&metav1.MicroTime{Time: time.Now()}) || *now.LeaseDurationSeconds != 300 {
 				t.Errorf("claimed as %+v", now)
 			}
-			got.Suspended()
+			got.Suspended("AZRebalance")
 			got.Reborn(node("uid-2"))
 			kept, stop := got.Keep(t.Context())
 			time.Sleep(2 * duration)

@@ -37,14 +37,15 @@ func (c Claims) ReleaseGroup(ctx context.Context, group, instanceID string) erro
 	return c.release(ctx, GroupName(group), "Auto Scaling group "+group)
 }
 
-// Record is a claim as it stands in the cluster, whoever holds it. Group and Suspends say which process of which group the
+// Record is a claim as it stands in the cluster, whoever holds it. Group and Suspends say which processes of which group the
 // recycle has suspended.
 type Record struct {
 	InstanceID       string
 	OnGroup          bool // the instance's recycle is just changing its group
 	Holder, Workflow string
 	Node, NodeUID    string
-	Group, Suspends  string
+	Group            string
+	Suspends         []string
 	Return           string // how far the instance's return to service has come
 	Until            time.Time
 }
@@ -63,23 +64,6 @@ func (c Claims) Record(ctx context.Context, instanceID string) (*Record, error) 
 	}
 	record := recordOf(lease)
 	return &record, nil
-}
-
-// Resumed forgets what Suspends wrote on the holder's claim. It is the last recycle's word on the suspension.
-func (c Claims) Resumed(ctx context.Context, instanceID string) error {
-	lease, err := c.Leases.Get(ctx, Name(instanceID), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) || (err == nil && holder(lease) != c.Holder) {
-		return nil
-	}
-	if err == nil {
-		lease = lease.DeepCopy()
-		delete(lease.Annotations, annotationSuspends)
-		_, err = c.Leases.Update(ctx, lease, metav1.UpdateOptions{})
-	}
-	if err != nil {
-		return fmt.Errorf("updating the claim on instance %q: %w", instanceID, err)
-	}
-	return nil
 }
 
 // Records lists all claims of the namespace, those on groups too, by instance.
@@ -103,7 +87,7 @@ func (c Claims) Records(ctx context.Context) ([]Record, error) {
 func recordOf(lease *coordinationv1.Lease) Record {
 	r := Record{
 		Holder: holder(lease), Workflow: lease.Annotations[annotationWorkflow], Node: lease.Annotations[annotationNode], NodeUID: lease.Annotations[annotationNodeUID],
-		Group: lease.Annotations[annotationGroup], Suspends: lease.Annotations[annotationSuspends], Return: lease.Annotations[annotationReturn], Until: expiry(lease),
+		Group: lease.Annotations[annotationGroup], Suspends: suspends(lease), Return: lease.Annotations[annotationReturn], Until: expiry(lease),
 	}
 	r.InstanceID = strings.TrimPrefix(lease.Name, prefix)
 	if r.OnGroup = strings.HasPrefix(lease.Name, prefix+"asg-"); r.OnGroup {

@@ -40,10 +40,15 @@ func TestAGroupIsChangedByOneRecycleAtATime(t *testing.T) {
 func TestASuspensionIsRememberedThroughRenewalsAndTakeovers(t *testing.T) {
 	inBubble(t, func(t *testing.T, server *leases) {
 		held := acquire(t, claimsOf(server, "wf-1"))
-		if held.Suspended() != "" || held.From != "" {
-			t.Errorf("a new claim suspends %q, comes from %q", held.Suspended(), held.From)
+		if held.Suspended("AZRebalance") || held.From != "" {
+			t.Errorf("a new claim suspends AZRebalance: %t, comes from %q", held.Suspended("AZRebalance"), held.From)
 		}
-		if err := held.Suspends(t.Context(), "workers", "AZRebalance"); err != nil {
+		for _, process := range []string{"AZRebalance", "Terminate", "HealthCheck"} {
+			if err := held.Suspends(t.Context(), "workers", process); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := held.Resumed(t.Context(), "HealthCheck"); err != nil {
 			t.Fatal(err)
 		}
 		_, stop := held.Keep(t.Context())
@@ -52,8 +57,8 @@ func TestASuspensionIsRememberedThroughRenewalsAndTakeovers(t *testing.T) {
 		time.Sleep(2 * duration) // its workflow died
 
 		second := acquire(t, claimsOf(server, "wf-2"))
-		if second.Suspended() != "AZRebalance" || second.From != "argo/wf-1" || !second.Fresh {
-			t.Errorf("taken over from %q, suspends %q", second.From, second.Suspended())
+		if !second.Suspended("AZRebalance") || !second.Suspended("Terminate") || second.Suspended("HealthCheck") || second.From != "argo/wf-1" || !second.Fresh {
+			t.Errorf("taken over from %q, fresh %t, suspends AZRebalance: %t, Terminate: %t, HealthCheck: %t", second.From, second.Fresh, second.Suspended("AZRebalance"), second.Suspended("Terminate"), second.Suspended("HealthCheck"))
 		}
 		if _, err := claimsOf(server, "wf-2").AcquireGroup(t.Context(), "workers", id); err != nil {
 			t.Fatal(err)
@@ -64,7 +69,7 @@ func TestASuspensionIsRememberedThroughRenewalsAndTakeovers(t *testing.T) {
 		}
 		until := time.Now().Add(duration)
 		want := []claim.Record{
-			{InstanceID: id, Holder: "wf-2", Workflow: "argo/wf-2", Node: "node-1", NodeUID: "uid-1", Group: "workers", Suspends: "AZRebalance", Until: until},
+			{InstanceID: id, Holder: "wf-2", Workflow: "argo/wf-2", Node: "node-1", NodeUID: "uid-1", Group: "workers", Suspends: []string{"AZRebalance", "Terminate"}, Until: until},
 			{InstanceID: id, OnGroup: true, Holder: id, Workflow: "argo/wf-2", Group: "workers", Until: until},
 		}
 		if diff := cmp.Diff(want, records); diff != "" {

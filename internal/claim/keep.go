@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -48,7 +50,18 @@ func (c *Claim) renew(ctx context.Context) (until time.Time, err error) {
 
 // Suspends writes down, before it is done, that the recycle suspends a process of the group.
 func (c *Claim) Suspends(ctx context.Context, group, process string) error {
-	_, err := c.update(ctx, map[string]string{annotationGroup: group, annotationSuspends: process})
+	if c.Suspended(process) {
+		return nil
+	}
+	all := append(suspends(c.current()), process)
+	_, err := c.update(ctx, map[string]string{annotationGroup: group, annotationSuspends: strings.Join(all, ",")})
+	return err
+}
+
+// Resumed forgets that the recycle suspends a process. It is the last recycle's word on the suspension.
+func (c *Claim) Resumed(ctx context.Context, process string) error {
+	rest := slices.DeleteFunc(suspends(c.current()), func(p string) bool { return p == process })
+	_, err := c.update(ctx, map[string]string{annotationSuspends: strings.Join(rest, ",")})
 	return err
 }
 
@@ -61,9 +74,16 @@ func (c *Claim) Returning(ctx context.Context, how string) error {
 // Return is what Returning wrote down last, this holder or one that it took the claim over from.
 func (c *Claim) Return() string { return c.current().Annotations[annotationReturn] }
 
-// Suspended returns the process of the group that the recycle, or one that it took the claim over from, has suspended.
-func (c *Claim) Suspended() string {
-	return c.current().Annotations[annotationSuspends]
+// Suspended reports whether the recycle, or one that it took the claim over from, has suspended the process of its group.
+func (c *Claim) Suspended(process string) bool {
+	return slices.Contains(suspends(c.current()), process)
+}
+
+func suspends(lease *coordinationv1.Lease) (processes []string) {
+	if all := lease.Annotations[annotationSuspends]; all != "" {
+		processes = strings.Split(all, ",")
+	}
+	return processes
 }
 
 // Reborn reports that a Node of the same name is another one than when this holder's claim began.

@@ -70,7 +70,7 @@ func mannerFlags() []cli.Flag {
 		length("max-wait", 48*time.Hour, "how long to wait in all for the pods to finish, over attempts and re-submits"),
 		text("on-timeout", "fail", "what to do after max-wait: fail or evict"),
 		&cli.BoolFlag{Name: "evict", Value: true, EnvVars: env("evict"), Usage: "evict what is left once the pods that matter have finished"},
-		&cli.BoolFlag{Name: "suspend-az-rebalance", Value: true, EnvVars: env("suspend-az-rebalance"), Usage: "suspend AZRebalance of the group while any recycle of it is under way"},
+		&cli.BoolFlag{Name: "suspend-az-rebalance", Value: true, EnvVars: env("suspend-az-rebalance"), Usage: "suspend AZRebalance of the group while any recycle of it is under way, and Terminate while an instance is brought back"},
 		text("progress-file", "", "`FILE` for N/M progress", "ARGO_PROGRESS_FILE"),
 	}
 }

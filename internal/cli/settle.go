@@ -14,6 +14,7 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
 // settle is the exit handler. After a success it has nothing to do but to see that nothing is held. After a failure it
@@ -217,17 +218,21 @@ func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Nod
 func (r *session) callOff(ctx context.Context, t asg.Target) error {
 	back, err := r.comeback(t)
 	switch {
-	case err != nil || back.Memo.Stage == "":
+	case err != nil:
 		return err
+	case back.Memo.Stage == "": // killed before it changed the capacity, if at all
 	case t.Lifecycle() == asg.Standby:
 		err = r.asg.CallOff(ctx, back)
 	default:
 		err = r.returned(ctx, back)
 	}
+	if err == nil && back.Memo.Stage != "" {
+		err = r.held.Returning(ctx, "")
+	}
 	if err != nil {
 		return err
 	}
-	return r.held.Returning(ctx, "")
+	return r.resume(ctx, r.held, back.Group, asg.ScaleIn)
 }
 
 // comeback is how far the return of the instance to service has come. The claim keeps it: a Node can be gone meanwhile.
@@ -252,12 +257,21 @@ func memoOf(text string) (memo asg.Memo, err error) {
 	return memo, nil
 }
 
+// returned brings the instance back. Scale-in of the group is suspended for as long: were its launch to succeed while the
+// desired capacity is lowered, it would let any instance go. After a failure in between that stays so.
 func (r *session) returned(ctx context.Context, back *asg.Return) error {
+	if err := r.suspend(ctx, back.Group, asg.ScaleIn); err != nil {
+		return err
+	}
 	note, err := r.asg.BringBack(ctx, back)
 	if note != "" {
 		r.warn(ctx, note)
 	}
-	return err
+	var notDone *poll.NotDoneError
+	if errors.As(err, &notDone) || (err != nil && back.Memo.IsUneven()) {
+		return err
+	}
+	return errors.Join(err, r.resume(ctx, r.held, back.Group, asg.ScaleIn))
 }
 
 // bringBack returns the instance to service and the Node to how it was.

@@ -30,6 +30,13 @@ func TestStoriesThatBrokeAPromiseOnce(t *testing.T) {
 			Crashes: []crash{{37, false, thenTerminate}, {4, true, thenRetry}, {60, false, thenRetry}, {60, true, thenTerminate}},
 			Acts:    []act{{268 * time.Second, recreateNode}},
 		},
+		"a launch succeeds at last while settle lowers the desired capacity by a call that takes long": {
+			Seed: 35, Group: groupShape{Size: 3, Room: 2, Slack: 2, Zones: 3}, Options: options{Terminate: true, MaxWait: 2 * time.Hour},
+			Cloud: cloud{EnteringStandby: 5 * time.Second, Detaching: 5 * time.Second, Boot: 20 * time.Second, Joins: 15 * time.Second, LaunchFailures: 3, StaleReads: 2 * time.Second},
+			Lanes: []lane{{}}, Pods: []podPlan{{servicePod, 0, time.Minute}, {servicePod, 13 * time.Minute, 3 * time.Minute}, {daemonPod, 21 * time.Minute, 3 * time.Minute}},
+			Faults:  []fault{{58, 1, slow}, {1, 1, kubeThrottled}, {50, 1, awsBroken}, {55, 1, kubeCut}},
+			Crashes: []crash{{39, true, thenStop}, {4, true, thenRetry}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if v := play(t, base, s); len(v.violations) > 0 {

@@ -101,8 +101,8 @@ func (r *session) leftovers(ctx context.Context) ([]*leftover, error) {
 	for i := range records {
 		l := of(records[i].InstanceID)
 		l.What = append(l.What, "claim of "+records[i].Holder)
-		if records[i].Suspends != "" {
-			l.What = append(l.What, fmt.Sprintf("%s of Auto Scaling group %s suspended", records[i].Suspends, records[i].Group))
+		for _, process := range records[i].Suspends {
+			l.What = append(l.What, fmt.Sprintf("%s of Auto Scaling group %s suspended", process, records[i].Group))
 		}
 		if l.busy = l.busy || records[i].Live(); !records[i].OnGroup {
 			l.record = &records[i]
