@@ -39,8 +39,9 @@ func (i Instance) Of(cluster string) bool {
 }
 
 // Reapable says why an instance may not be terminated, or "" if it is one that a recycle stopped more than olderThan ago
-// and that nobody has claimed for anything since. EC2 sets the time of launch anew at each start: one that was started
-// again and stopped again is somebody's, whatever the tags still say.
+// and that nobody has claimed for anything since. EC2's LaunchTime is that of the last start
+// (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Instance.html): one that was started again and stopped again is
+// somebody's, whatever the tags still say.
 func Reapable(i Instance, now time.Time, olderThan time.Duration) (why string) {
 	at, err := i.RetiredAt()
 	keep, tagged := i.Tags[TagKeep]

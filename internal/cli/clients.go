@@ -28,8 +28,8 @@ type Clients struct {
 	Instances asg.InstanceAPI
 	Templates asg.TemplateReader
 	Volumes   asg.VolumeReader
-	Kube      kubernetes.Interface
-	Workflows argo.Workflows // of the cluster that Argo runs in
+	Kube      kubernetes.Interface // none with OnlyAWS
+	Workflows argo.Workflows       // of the cluster that Argo runs in
 	Region    string
 }
 
@@ -51,27 +51,29 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	if err != nil {
 		return nil, err
 	}
+	machines := ec2.NewFromConfig(cfg)
+	instances := newInstances(machines)
+	clients := &Clients{Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: instances, Templates: instances, Volumes: newVolumes(machines), Region: cfg.Region}
+	if o.OnlyAWS {
+		return clients, nil
+	}
 	kubeConfig, err := cluster(ctx, cfg, o)
 	if err != nil {
 		return nil, err
 	}
 	kubeConfig.UserAgent, kubeConfig.QPS, kubeConfig.Burst = userAgent, 50, 100
 	kubeConfig.ContentType, kubeConfig.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
-	kube, err := kubernetes.NewForConfig(kubeConfig)
-	if err != nil {
+	if clients.Kube, err = kubernetes.NewForConfig(kubeConfig); err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
 	home, err := eks.FromKubeconfig(o.Kubeconfig, o.Context)
 	if err != nil {
 		home = kubeConfig // no other is known
 	}
-	workflows, err := argoClients(home)
-	if err != nil {
+	if clients.Workflows, err = argoClients(home); err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
-	machines := ec2.NewFromConfig(cfg)
-	instances := newInstances(machines)
-	return &Clients{Workflows: workflows, Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: instances, Templates: instances, Volumes: newVolumes(machines), Kube: kube, Region: cfg.Region}, nil
+	return clients, nil
 }
 
 // argoClients are two of one cluster: metadata in protobuf, whole Workflows, which have none, in JSON.

@@ -26,6 +26,7 @@ type Options struct {
 	Cluster, Region    string
 	Kubeconfig         string
 	Context            string
+	OnlyAWS            bool // the step asks the cluster for nothing
 	Action             asg.Action
 	Evict, DryRun      bool
 	EvictOnTimeout     bool
@@ -134,6 +135,7 @@ func parse(c *cli.Context, s step) (Options, error) {
 	if err := o.validate(c, s); err != nil {
 		return o, usageError{err}
 	}
+	o.OnlyAWS = s.onlyAWS
 	if s.read != nil {
 		if err := s.read(c, &o); err != nil {
 			return o, usageError{err}

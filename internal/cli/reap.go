@@ -24,14 +24,16 @@ const youngest = time.Hour
 
 func reapFlags() []cli.Flag {
 	return []cli.Flag{
-		length("older-than", 168*time.Hour, "how long ago an instance must have been retired"),
+		text("older-than", "168h", "how long ago an instance must have been retired (a `DURATION` like 36h, 14d or 14d12h)"),
 		&cli.IntFlag{Name: "limit", EnvVars: env("limit"), Usage: "terminate at most `N` instances; 0 means all"},
 	}
 }
 
-func readReap(c *cli.Context, o *Options) error {
-	o.Reap = ReapOptions{OlderThan: c.Duration("older-than"), Limit: c.Int("limit")}
-	switch {
+func readReap(c *cli.Context, o *Options) (err error) {
+	o.Reap.Limit = c.Int("limit")
+	switch o.Reap.OlderThan, err = parseAge(c, "older-than"); {
+	case err != nil:
+		return err
 	case o.Reap.OlderThan < youngest:
 		return fmt.Errorf("--older-than must be at least %s", youngest)
 	case o.Reap.Limit < 0:
@@ -68,10 +70,10 @@ func reap(ctx context.Context, r *session) error {
 		return err
 	}
 	var failures []error
-	ended := len(r.result.Reaped)
-	for _, i := range due {
+	ended, beyond := len(r.result.Reaped), 0
+	for n, i := range due {
 		if r.Reap.Limit > 0 && ended >= r.Reap.Limit {
-			r.log.InfoContext(ctx, "limit reached", "limit", r.Reap.Limit)
+			beyond = len(due) - n
 			break
 		}
 		x, err := r.reapOne(ctx, i, volumes[i.ID])
@@ -90,6 +92,9 @@ func reap(ctx context.Context, r *session) error {
 		}
 	}
 	text := reapedText(r.result.Reaped, r.DryRun)
+	if beyond > 0 {
+		text += fmt.Sprintf("; %d more due, beyond the limit of %d", beyond, r.Reap.Limit)
+	}
 	if err := errors.Join(failures...); err != nil {
 		r.log.InfoContext(ctx, "not all could be reaped", "reaped", text)
 		return err

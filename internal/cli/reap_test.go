@@ -166,6 +166,9 @@ func TestReapTakesTheLongestRetiredFirst(t *testing.T) {
 		if o := w.reap("--older-than", "24h", "--limit", "2"); o.code != 1 || o.result.Reaped[1].InstanceID != first || o.result.Reaped[2].InstanceID != second {
 			w.Errorf("exit %d, %+v", o.code, o.result.Reaped)
 		}
+		if o := w.reap("--older-than", "1d", "--limit", "1", "--dry-run"); !strings.HasSuffix(o.result.Message, "; 1 more due, beyond the limit of 1") {
+			w.Errorf("message %q", o.result.Message)
+		}
 		if state := w.instanceState(third); state != "stopped" {
 			w.Errorf("the third is %s", state)
 		}
@@ -238,7 +241,7 @@ func TestReapRefusesWhatItCannotMean(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		for flag, says := range map[string]string{
 			"--older-than=59m": "--older-than must be at least 1h0m0s",
-			"--older-than=7d":  "--help lists the flags",
+			"--older-than=a7d": `--older-than "a7d" is no duration longer than nothing`,
 			"--limit=-1":       "--limit must not be negative",
 			"--node=n":         "--help lists the flags",
 		} {

@@ -61,7 +61,7 @@ func readSelect(c *cli.Context, o *Options) (err error) {
 	if _, err := labels.Parse(s.NodeSelector); err != nil {
 		return hint.Errorf(`for example "team=a,tier in (gold, silver),!preemptible"`, "node selector %q is malformed: %w", s.NodeSelector, err)
 	}
-	if s.MinAge, err = parseAge(set(c, "min-age")); err != nil {
+	if s.MinAge, err = parseAge(c, "min-age"); err != nil {
 		return err
 	}
 	if _, err := parseConditions(s.Conditions); err != nil {
@@ -94,14 +94,22 @@ func names(text string) (all []string) {
 
 var ageForm = regexp.MustCompile(`^(?:(\d{1,5})d)?(.*)$`)
 
-// parseAge reads a duration that may begin with days; "" is none.
-func parseAge(text string) (time.Duration, error) {
+// parseAge reads a flag whose duration may begin with days; "" is none.
+func parseAge(c *cli.Context, flag string) (time.Duration, error) {
+	age, ok := ageOf(set(c, flag))
+	if !ok {
+		return 0, hint.Errorf("for example 36h, 14d or 14d12h", "--%s %q is no duration longer than nothing", flag, set(c, flag))
+	}
+	return age, nil
+}
+
+func ageOf(text string) (age time.Duration, ok bool) {
 	if text == "" {
-		return 0, nil
+		return 0, true
 	}
 	parts := ageForm.FindStringSubmatch(text)
 	days, _ := strconv.Atoi(parts[1]) // digits or nothing
-	age := time.Duration(days) * 24 * time.Hour
+	age = time.Duration(days) * 24 * time.Hour
 	if parts[2] != "" {
 		rest, err := time.ParseDuration(parts[2])
 		if err != nil || rest < 0 {
@@ -110,10 +118,7 @@ func parseAge(text string) (time.Duration, error) {
 			age += rest
 		}
 	}
-	if age <= 0 {
-		return 0, hint.Errorf("for example 36h, 14d or 14d12h", "--min-age %q is no duration longer than nothing", text)
-	}
-	return age, nil
+	return age, age > 0
 }
 
 func parseConditions(all []string) (conditions []node.Condition, err error) {

@@ -30,6 +30,7 @@ type step struct {
 	outputs     []string
 	run         func(context.Context, *session) error
 	anyNode     bool // works on no one node
+	onlyAWS     bool // asks the cluster for nothing
 	own         func() []cli.Flag
 	read        func(*cli.Context, *Options) error
 }
@@ -56,7 +57,7 @@ func steps() []step {
 		{name: "fleet", usage: "recycle many nodes, one workflow a node, within a budget", run: fleetStep, anyNode: true, own: fleetFlags, read: readFleet,
 			outputs: []string{"summary"}},
 		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true, outputs: []string{"left"}},
-		{name: "reap", usage: "terminate instances that recycles stopped long ago", run: reap, anyNode: true,
+		{name: "reap", usage: "terminate instances that recycles stopped long ago", run: reap, anyNode: true, onlyAWS: true,
 			own: reapFlags, read: readReap, outputs: []string{"reaped", "freed-gib"}},
 	}
 }
@@ -164,14 +165,15 @@ func (r *session) conclude(s step, err error, streams Streams) error {
 
 func (r *session) use(c *Clients) {
 	r.asg = &asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Volumes: c.Volumes, Alone: r.alone, Wait: r.wait, Log: r.log}
-	r.templates = c.Templates
-	r.argo = c.Workflows
+	r.templates, r.argo, r.result.Region = c.Templates, c.Workflows, c.Region
+	if c.Kube == nil {
+		return
+	}
 	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
 	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
 	r.claims = claim.Claims{
 		Leases: c.Kube.CoordinationV1().Leases(r.LeaseNamespace), Holder: r.WorkflowUID, Workflow: r.Workflow, Duration: r.ClaimDuration, Log: r.log,
 	}
-	r.result.Region = c.Region
 }
 
 // finish writes the result to stdout and the output parameters to their files, whatever the outcome.
