@@ -217,5 +217,10 @@ func TestFleetDryRunCreatesNothing(t *testing.T) {
 		if o.code != 0 || len(o.result.Nodes) != 3 || len(o.result.Changes) != 2 || len(a.order) != 0 {
 			w.Errorf("exit %d: %s %v", o.code, o.stderr, o.result.Changes)
 		}
+		// The exit handler has no table for it: one of nothing would read as if nothing were to be done.
+		a.parent("fleet-1")
+		if o := w.stepAs(w.Context(), "fleet-1", "fleet", "--finish", "--output", "table", "--dry-run"); o.code != 0 || o.result.Message != "dry run: nothing was started" {
+			w.Errorf("exit %d: %s %s", o.code, o.stderr, o.result.Message)
+		}
 	})
 }
