@@ -11,6 +11,7 @@ import (
 	"time"
 
 	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -38,6 +39,7 @@ func TestFleetAfterAFailure(t *testing.T) {
 				t.Errorf("instance %s was brought back and is not in service, or its node is closed: %v", failed, in)
 			}
 			s.awaitRunning("long")
+			s.triedAgain(failed)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -67,6 +69,27 @@ func TestFleetAfterAFailure(t *testing.T) {
 			s.awaitRunning("long")
 			c.afterward(s, failing)
 		})
+	}
+}
+
+// triedAgain has another fleet take on the node of a recycle that failed, in the place of that recycle's workflow. It is refused
+// at once, as the group cannot launch anything, and nothing is touched.
+func (s *scenario) triedAgain(id string) {
+	s.Helper()
+	earlier := recycle{s, "recycle-" + id}.get().UID
+	launch := []string{"Launch"}
+	_, err := s.groups.SuspendProcesses(s.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: &s.group, ScalingProcesses: launch})
+	s.must(err)
+	before := s.actions()
+	f := s.fleet("asg="+s.group, "limit=1")
+	f.ends(wfv1.WorkflowFailed)
+	f.says("finish", "0 node(s) recycled, 0 skipped, 1 failed")
+	f.says("fleet", "process Launch of Auto Scaling group")
+	if now := f.child(id).get().UID; now == earlier {
+		s.Errorf("workflow recycle-%s is the one from before", id)
+	}
+	if after := s.actions(); !slices.Equal(before, after) {
+		s.Errorf("calls that change something, before and after: %v, %v", before, after)
 	}
 }
 

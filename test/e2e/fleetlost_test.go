@@ -14,7 +14,7 @@ import (
 // next fleet does the rest, and no node is recycled twice. The first recycle waits for a pod all the while.
 func TestFleetIsLostAndSubmittedAgain(t *testing.T) {
 	t.Parallel()
-	s := begin(t, "fleet-lost", 5, "$Latest")
+	s := begin(t, "fleet-lost", 4, "$Latest")
 	s.awaitNodes()
 	for i, id := range s.ids {
 		s.launchedAgo(id, time.Duration(20-i)*24*time.Hour)
@@ -24,13 +24,13 @@ func TestFleetIsLostAndSubmittedAgain(t *testing.T) {
 	parameters := []string{"asg=" + s.group, "max-unavailable=2", "min-age=1d"}
 	first := s.fleet(parameters...)
 
-	first.awaitChildren(3)
+	first.awaitChildren(2)
 	lost := first.running("fleet")
 	now := metav1.NewDeleteOptions(0)
 	s.must(s.kube.CoreV1().Pods(s.cluster.Namespace).Delete(t.Context(), lost, *now))
 	s.must(s.kube.CoreV1().Pods(controllerNamespace).DeleteCollection(t.Context(), *now, metav1.ListOptions{LabelSelector: "app=" + controller}))
 	s.awaitController()
-	begun := first.awaitChildren(4)
+	begun := first.awaitChildren(3)
 
 	first.interrupt("terminate")
 	first.ends(wfv1.WorkflowFailed)
