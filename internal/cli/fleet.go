@@ -165,13 +165,7 @@ func (f *fleetRun) mine() []argo.Child {
 
 // startNext starts as many as the budget has room for, while no other fleet does.
 func (f *fleetRun) startNext(ctx context.Context) error {
-	var mine []fleet.Node
-	for _, c := range f.mine() {
-		if !c.Ended {
-			mine = append(mine, fleet.Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
-		}
-	}
-	if len(f.next(mine)) == 0 { // its own recycles use the budget up: nothing to ask anyone
+	if len(f.next(f.running())) == 0 { // its own recycles use the budget up: nothing to ask anyone
 		return nil
 	}
 	acquire := func(ctx context.Context) (*claim.Claim, error) { return f.claims.AcquireTurn(ctx) }
@@ -180,13 +174,29 @@ func (f *fleetRun) startNext(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, c := range f.next(append(underWay, mine...)) {
-			if err := f.start(ctx, c); err != nil {
-				return err
+		// One that is passed over leaves its place to another: hence again, until nobody is next.
+		for {
+			next := f.next(append(slices.Clone(underWay), f.running()...))
+			if len(next) == 0 {
+				return nil
+			}
+			for _, c := range next {
+				if err := f.start(ctx, c); err != nil {
+					return err
+				}
 			}
 		}
-		return nil
 	})
+}
+
+// running are the fleet's own recycles that have not ended.
+func (f *fleetRun) running() (nodes []fleet.Node) {
+	for _, c := range f.mine() {
+		if !c.Ended {
+			nodes = append(nodes, fleet.Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
+		}
+	}
+	return nodes
 }
 
 // next is whose turn it is while others are under way.

@@ -155,6 +155,38 @@ func TestFleetPassesOverWhatPeopleAskFor(t *testing.T) {
 	})
 }
 
+// Whoever is passed over does not use up the budget of the moment: the next one begins at once, not at the next look.
+func TestFleetGoesOnAtOnceAfterNodesThatItPassesOver(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		a := newArgoWorld(w, nil)
+		w.resized("DesiredCapacity", 5)
+		var ended, begun []time.Time
+		a.run = func(child map[string]string) string {
+			begun = append(begun, time.Now())
+			defer func() { ended = append(ended, time.Now()) }()
+			if len(begun) > 1 {
+				return a.recycleChild(child)
+			}
+			for _, id := range w.ids[1:4] {
+				n := w.nodeOf(id)
+				n.Annotations["eks-recycle.io/skip"] = "true"
+				if _, err := w.kube.CoreV1().Nodes().Update(w.Context(), n, metav1.UpdateOptions{}); err != nil {
+					w.Error(err)
+				}
+			}
+			return a.recycleChild(child)
+		}
+		a.parent("fleet-1")
+		o, _ := a.fleet(w.Context(), "fleet-1", "--asg", group)
+		if o.code != 0 || o.result.Fleet.Recycled != 2 || len(a.order) != 2 {
+			w.Fatalf("exit %d: %s; begun %v, %+v", o.code, o.stderr, a.order, o.result.Fleet)
+		}
+		if pause := begun[1].Sub(ended[0]); pause > 5*time.Second {
+			w.Errorf("the next recycle began %s after the one before had ended", pause)
+		}
+	})
+}
+
 func TestFleetStopsToStart(t *testing.T) {
 	for name, c := range map[string]struct {
 		flags []string
@@ -184,6 +216,11 @@ func TestFleetDryRunCreatesNothing(t *testing.T) {
 		o := w.step("fleet", "--asg", group, "--max-unavailable", "2", "--dry-run")
 		if o.code != 0 || len(o.result.Nodes) != 3 || len(o.result.Changes) != 2 || len(a.order) != 0 {
 			w.Errorf("exit %d: %s %v", o.code, o.stderr, o.result.Changes)
+		}
+		// The exit handler has no table for it: one of nothing would read as if nothing were to be done.
+		a.parent("fleet-1")
+		if o := w.stepAs(w.Context(), "fleet-1", "fleet", "--finish", "--output", "table", "--dry-run"); o.code != 0 || o.result.Message != "dry run: nothing was started" {
+			w.Errorf("exit %d: %s %s", o.code, o.stderr, o.result.Message)
 		}
 	})
 }

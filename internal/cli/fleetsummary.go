@@ -73,6 +73,9 @@ func (s FleetSummary) String() string {
 
 // finishFleet is the exit handler: it says what came of the fleet, however that ended.
 func finishFleet(ctx context.Context, r *session) error {
+	if r.DryRun {
+		return r.done("dry run: nothing was started")
+	}
 	s, err := r.summary(ctx)
 	if err != nil {
 		return err

@@ -210,10 +210,10 @@ func (r *session) print(w io.Writer) error {
 	switch {
 	case r.Select.Output == "table" && r.result.Fleet != nil:
 		return r.result.Fleet.table(w)
-	case r.Select.Output == "table" && r.result.Status == "Done":
-		return table(w, r.result.Nodes)
-	case r.Select.Output == "table": // a failure has none: stderr says it
+	case r.Select.Output == "table" && r.result.Status != "Done": // a failure has none: stderr says it
 		return nil
+	case r.Select.Output == "table" && !r.Fleet.Finish:
+		return table(w, r.result.Nodes)
 	}
 	line, err := json.Marshal(r.result)
 	if err != nil {

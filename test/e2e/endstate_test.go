@@ -119,8 +119,10 @@ func (s *scenario) clean() {
 		if !slices.Contains(ids, instanceOf(n)) {
 			continue
 		}
-		// Kubernetes' own mark on a Node of which it heard nothing while the API server was away.
-		taints := slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnreachable })
+		// Kubernetes' own marks: on a Node that has just become Ready, and on one of which it heard nothing for a while.
+		taints := slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool {
+			return t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable
+		})
 		if n.Spec.Unschedulable || len(taints) > 0 {
 			s.Errorf("node %s is left cordoned or tainted: %v", n.Name, taints)
 		}

@@ -36,10 +36,13 @@ type scenario struct {
 	*testing.T
 	*suite
 	group, namespace string
+	template         string            // its launch template's id, if the scenario makes one
+	size             int32             // of the group
 	ids              []string          // of the group's first members
 	nodes            map[string]string // their Nodes' names
 	since, sinceSeen int               // the last call and the last event before the scenario's own
 	suspended        []string          // processes that the scenario suspends itself
+	pasted           map[string]bool   // commands of pages that were run
 }
 
 // given makes a group of three nodes that are Ready.
@@ -53,7 +56,7 @@ func givenAll(t *testing.T, names ...string) []*scenario {
 	t.Helper()
 	var all []*scenario
 	for _, name := range names {
-		all = append(all, begin(t, name))
+		all = append(all, begin(t, name, 3, "$Latest"))
 	}
 	for _, s := range all {
 		s.awaitNodes()
@@ -61,17 +64,18 @@ func givenAll(t *testing.T, names ...string) []*scenario {
 	return all
 }
 
-func begin(t *testing.T, name string) *scenario {
+// begin makes a group of so many nodes, from a version of the launch template of its name.
+func begin(t *testing.T, name string, size int32, version string) *scenario {
 	t.Helper()
-	s := &scenario{T: t, suite: shared, group: "e2e-" + name, namespace: "e2e-" + name, nodes: map[string]string{}}
+	s := &scenario{T: t, suite: shared, group: "e2e-" + name, namespace: "e2e-" + name, size: size, nodes: map[string]string{}}
 	ctx := t.Context()
 	tag := func(key, value string) astypes.Tag {
 		return astypes.Tag{Key: &key, Value: &value, PropagateAtLaunch: aws.Bool(true)}
 	}
 	_, err := s.groups.CreateAutoScalingGroup(ctx, &autoscaling.CreateAutoScalingGroupInput{
-		AutoScalingGroupName: &s.group, MinSize: aws.Int32(1), DesiredCapacity: aws.Int32(3), MaxSize: aws.Int32(5),
+		AutoScalingGroupName: &s.group, MinSize: aws.Int32(1), DesiredCapacity: &size, MaxSize: aws.Int32(size + 2),
 		AvailabilityZones: []string{"eu-central-1a", "eu-central-1b", "eu-central-1c"},
-		LaunchTemplate:    &astypes.LaunchTemplateSpecification{LaunchTemplateName: &s.group, Version: aws.String("$Latest")},
+		LaunchTemplate:    &astypes.LaunchTemplateSpecification{LaunchTemplateName: &s.group, Version: &version},
 		Tags:              []astypes.Tag{tag("kubernetes.io/cluster/"+s.cluster.ClusterName, "owned")},
 	})
 	s.must(err)
@@ -84,10 +88,10 @@ func begin(t *testing.T, name string) *scenario {
 func (s *scenario) awaitNodes() {
 	s.Helper()
 	ctx := s.Context()
-	s.await(time.Minute, "three nodes", func(ctx context.Context) (bool, string, error) {
+	s.await(time.Minute, "the nodes", func(ctx context.Context) (bool, string, error) {
 		s.ids = s.members(astypes.LifecycleStateInService)
 		ready, err := s.readyNodes(ctx, s.ids)
-		return len(ready) == 3, fmt.Sprintf("%d ready", len(ready)), err
+		return len(ready) == int(s.size), fmt.Sprintf("%d ready", len(ready)), err
 	})
 	var err error
 	s.nodes, err = s.readyNodes(ctx, s.ids)
@@ -216,7 +220,7 @@ func (s *scenario) ours(readOnly bool) []awssim.Call {
 	return slices.DeleteFunc(calls, func(c awssim.Call) bool {
 		mine := false
 		for value := range maps.Values(c.Params) {
-			mine = mine || value == s.group || slices.Contains(s.ids, value)
+			mine = mine || value == s.group || slices.Contains(s.ids, value) || (s.template != "" && value == s.template)
 		}
 		return !mine || !strings.Contains(c.UserAgent, "app/eks-recycle") || (c.ReadOnly && !readOnly)
 	})

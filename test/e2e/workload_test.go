@@ -49,6 +49,11 @@ func (s *scenario) finish(name string) {
 func (s *scenario) finishes(name string) {
 	s.Helper()
 	s.finish(name)
+	s.awaitFinished(name)
+}
+
+func (s *scenario) awaitFinished(name string) {
+	s.Helper()
 	s.await(time.Minute, "the end of pod "+name, func(ctx) (bool, string, error) {
 		return !s.finished(name).IsZero(), "it runs", nil
 	})

@@ -1,0 +1,175 @@
+package e2e
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eks-recycle/eks-recycle/internal/cli"
+)
+
+// A recycle that fails stops its fleet, or does not. The oldest node runs a pod that does not end in time; what is left of
+// it is dealt with as the page on upgrades says.
+func TestFleetAfterAFailure(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		recycled  int
+		message   string
+		afterward func(s *scenario, failed string)
+	}{
+		{"stop", 0, "1 of 1 recycle(s) failed", func(s *scenario, failed string) {
+			s.finishes("long")
+			s.paste("upgrade.md", "recycle-node -p instance-id=", failed)
+			s.replaced(failed)
+		}},
+		{"continue", 1, "1 of 2 recycle(s) failed", func(s *scenario, failed string) {
+			s.paste("upgrade.md", "restore --instance-id", failed)
+			if in := s.members(astypes.LifecycleStateInService); !slices.Contains(in, failed) || s.node(s.nodes[failed]).Spec.Unschedulable {
+				t.Errorf("instance %s was brought back and is not in service, or its node is closed: %v", failed, in)
+			}
+			s.awaitRunning("long")
+			s.triedAgain(failed)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := given(t, "fleet-"+c.name)
+			failing := s.ids[0]
+			s.launchedAgo(failing, 30*24*time.Hour)
+			s.batch(failing, "long", endless)
+			f := s.fleet("asg="+s.group, "max-wait=1s", "limit=2", "on-failure="+c.name)
+			f.ends(wfv1.WorkflowFailed)
+			f.says("fleet", fmt.Sprintf("%s, the first of instance %s: drain: 1 pod(s) on node %q still run", c.message, failing, s.nodes[failing]))
+			f.says("finish", fmt.Sprintf("%d node(s) recycled, 0 skipped, 1 failed", c.recycled))
+
+			order := f.children()
+			if len(order) != c.recycled+1 || order[0].instance != failing {
+				t.Errorf("recycles in their order: %+v, want %d, of %s first", order, c.recycled+1, failing)
+			}
+			summary := f.summary("finish")
+			if len(summary.Nodes) != 1 || summary.Nodes[0].InstanceID != failing || summary.Nodes[0].NodeName != s.nodes[failing] || !strings.Contains(summary.Nodes[0].Reason, "still run") {
+				t.Errorf("nodes in the summary: %+v", summary.Nodes)
+			}
+			for _, child := range order[1:] {
+				if state := s.instanceState(child.instance); state != "stopped" {
+					t.Errorf("instance %s is %s", child.instance, state)
+				}
+			}
+			s.awaitRunning("long")
+			c.afterward(s, failing)
+		})
+	}
+}
+
+// triedAgain has another fleet take on the node of a recycle that failed, in the place of that recycle's workflow. It is refused
+// at once, as the group cannot launch anything, and nothing is touched.
+func (s *scenario) triedAgain(id string) {
+	s.Helper()
+	earlier := recycle{s, "recycle-" + id}.get().UID
+	launch := []string{"Launch"}
+	_, err := s.groups.SuspendProcesses(s.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: &s.group, ScalingProcesses: launch})
+	s.must(err)
+	before := s.actions()
+	f := s.fleet("asg="+s.group, "limit=1")
+	f.ends(wfv1.WorkflowFailed)
+	f.says("finish", "0 node(s) recycled, 0 skipped, 1 failed")
+	f.says("fleet", "process Launch of Auto Scaling group")
+	if now := f.child(id).get().UID; now == earlier {
+		s.Errorf("workflow recycle-%s is the one from before", id)
+	}
+	if after := s.actions(); !slices.Equal(before, after) {
+		s.Errorf("calls that change something, before and after: %v, %v", before, after)
+	}
+}
+
+// Stopping a fleet stops its recycles too, if that is asked for.
+func TestFleetIsStoppedWithItsRecycles(t *testing.T) {
+	t.Parallel()
+	s := given(t, "fleet-stopped")
+	for i, id := range s.ids[:2] {
+		s.launchedAgo(id, time.Duration(10-i)*24*time.Hour)
+		s.batch(id, "long-"+id, endless)
+	}
+	f := s.fleet("asg="+s.group, "max-unavailable=2", "stop-children=true")
+	for _, id := range s.ids[:2] {
+		f.child(id).running("drain")
+	}
+	f.interrupt("stop")
+	f.ends(wfv1.WorkflowFailed)
+	f.says("finish", "2 under way: they are stopped")
+	for _, id := range s.ids[:2] {
+		f.child(id).ends(wfv1.WorkflowFailed)
+		f.child(id).says("settle", "stays on standby")
+		s.awaitRunning("long-" + id)
+	}
+	if n := len(f.children()); n != 2 {
+		t.Errorf("%d recycles were started", n)
+	}
+	s.held()
+}
+
+// fleet submits recycle-fleet.
+func (s *scenario) fleet(parameters ...string) recycle {
+	s.Helper()
+	return s.submitFrom("workflowtemplate/recycle-fleet", parameters...)
+}
+
+// child is the recycle of one node, once the fleet has begun it.
+func (r recycle) child(id string) recycle {
+	r.Helper()
+	r.await(2*time.Minute, "the recycle of "+id, func(ctx) (bool, string, error) {
+		begun := r.children()
+		return slices.ContainsFunc(begun, func(c child) bool { return c.instance == id }), fmt.Sprintf("begun: %v", begun), nil
+	})
+	return recycle{r.scenario, "recycle-" + id}
+}
+
+// child is one recycle of a fleet, as Argo tells of it.
+type child struct {
+	instance     string
+	began, ended time.Time // ended is zero while it runs
+	phase        wfv1.WorkflowPhase
+	pods         int
+}
+
+// children are the recycles of a fleet, in the order in which it began them.
+func (r recycle) children() (all []child) {
+	r.Helper()
+	list, err := r.workflows.ArgoprojV1alpha1().Workflows(r.cluster.Namespace).List(r.Context(), metav1.ListOptions{LabelSelector: "eks-recycle.io/fleet=" + string(r.get().UID)})
+	r.must(err)
+	for _, w := range list.Items {
+		c := child{instance: w.Labels["eks-recycle.io/instance-id"], began: w.CreationTimestamp.Time, ended: w.Status.FinishedAt.Time, phase: w.Status.Phase}
+		for _, n := range w.Status.Nodes {
+			if n.Type == wfv1.NodeTypePod {
+				c.pods++
+			}
+		}
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b child) int { return cmp.Or(a.began.Compare(b.began), cmp.Compare(a.instance, b.instance)) })
+	return all
+}
+
+// summary is what a step of a fleet says of all its nodes.
+func (r recycle) summary(step string) (s cli.FleetSummary) {
+	r.Helper()
+	r.must(json.Unmarshal([]byte(r.output(step, "summary")), &s))
+	return s
+}
+
+// launchedAgo sets back when an instance was launched.
+func (s *scenario) launchedAgo(id string, ago time.Duration) {
+	s.Helper()
+	s.must(s.control(s.Context(), http.MethodPatch, "instances/"+id, map[string]any{"launchTime": time.Now().Add(-ago).UTC()}, nil))
+}
