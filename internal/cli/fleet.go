@@ -7,14 +7,10 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
-	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
 // fleetRun is one attempt of a fleet. What it must not forget is in its children: a later attempt finds them by label, and
@@ -22,10 +18,12 @@ import (
 type fleetRun struct {
 	*session
 	following *argo.Following
+	selected  *selection
 	waiting   []Candidate
-	sizes     map[string]int        // of the groups, in members
+	sizes     map[string]int        // of the groups
 	started   map[string]argo.Child // by this attempt, until they are seen
 	verdicts  map[string]FleetNode  // of children that failed, by uid
+	passed    []FleetNode           // over, by this attempt
 }
 
 // fleetLook is the pause after which a fleet that could start more looks whether other people's recycles have ended. Its own
@@ -49,14 +47,14 @@ func recycleFleet(ctx context.Context, r *session) error {
 	}
 	limit := r.Select.Limit
 	r.Select.Limit = 0 // it bounds the recycles of the fleet, over all attempts
-	candidates, err := r.selectNodes(ctx)
+	selected, err := r.selectNodes(ctx)
 	r.Select.Limit = limit
 	if err != nil {
 		return err
 	}
-	f := &fleetRun{session: r, waiting: candidates, started: map[string]argo.Child{}, verdicts: map[string]FleetNode{}}
-	if f.sizes, err = r.sizes(ctx, candidates); err != nil {
-		return err
+	f := &fleetRun{session: r, selected: selected, waiting: selected.nodes, sizes: map[string]int{}, started: map[string]argo.Child{}, verdicts: map[string]FleetNode{}}
+	for _, p := range selected.pools {
+		f.sizes[p.Name] = p.Size
 	}
 	if r.DryRun {
 		return f.plan()
@@ -76,22 +74,6 @@ func recycleFleet(ctx context.Context, r *session) error {
 		return err
 	}
 	return f.conclude(ctx)
-}
-
-// sizes counts the members of the groups, for budgets that are a share of them.
-func (r *session) sizes(ctx context.Context, candidates []Candidate) (map[string]int, error) {
-	sizes := map[string]int{}
-	for _, c := range candidates {
-		if _, known := sizes[c.ASGName]; known {
-			continue
-		}
-		g, err := r.asg.Group(ctx, c.ASGName)
-		if err != nil {
-			return nil, err
-		}
-		sizes[c.ASGName] = len(g.Members)
-	}
-	return sizes, nil
 }
 
 // look starts whom it may and says whether all is over.
@@ -165,13 +147,7 @@ func (f *fleetRun) mine() []argo.Child {
 
 // startNext starts as many as the budget has room for, while no other fleet does.
 func (f *fleetRun) startNext(ctx context.Context) error {
-	var mine []fleet.Node
-	for _, c := range f.mine() {
-		if !c.Ended {
-			mine = append(mine, fleet.Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
-		}
-	}
-	if len(f.next(mine)) == 0 { // its own recycles use the budget up: nothing to ask anyone
+	if len(f.next(f.running())) == 0 { // its own recycles use the budget up: nothing to ask anyone
 		return nil
 	}
 	acquire := func(ctx context.Context) (*claim.Claim, error) { return f.claims.AcquireTurn(ctx) }
@@ -180,13 +156,29 @@ func (f *fleetRun) startNext(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, c := range f.next(append(underWay, mine...)) {
-			if err := f.start(ctx, c); err != nil {
-				return err
+		again := f.secondLook()
+		for passed := true; passed; { // over: then the next one has its place
+			passed = false
+			for _, c := range f.next(append(f.running(), underWay...)) {
+				because, err := f.start(ctx, c, again)
+				if err != nil {
+					return err
+				}
+				passed = passed || because != ""
 			}
 		}
 		return nil
 	})
+}
+
+// running are the fleet's own recycles under way.
+func (f *fleetRun) running() (nodes []fleet.Node) {
+	for _, c := range f.mine() {
+		if !c.Ended {
+			nodes = append(nodes, fleet.Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
+		}
+	}
+	return nodes
 }
 
 // next is whose turn it is while others are under way.
@@ -232,17 +224,16 @@ func (f *fleetRun) underWay(ctx context.Context) ([]fleet.Node, error) {
 	return all, err
 }
 
-// start creates the recycle of a node, after a last look at it: it may have waited for hours.
-func (f *fleetRun) start(ctx context.Context, c Candidate) error {
-	f.waiting = slices.DeleteFunc(f.waiting, func(w Candidate) bool { return w.InstanceID == c.InstanceID })
-	n, err := f.nodes.Get(ctx, c.NodeName)
-	if err != nil && !apierrors.IsNotFound(err) {
-		f.waiting = append([]Candidate{c}, f.waiting...)
-		return err
+// start creates the recycle of a node, after a second look at it: it may have waited for hours. because says why it was
+// passed over.
+func (f *fleetRun) start(ctx context.Context, c Candidate, again *secondLook) (because string, err error) {
+	if because, err = again.at(ctx, c); err != nil {
+		return "", err
 	}
-	if why := f.passOver(n, c); why != "" {
-		f.log.InfoContext(ctx, "node is passed over", "node", c.NodeName, "instance", c.InstanceID, "because", why)
-		return nil
+	f.waiting = slices.DeleteFunc(f.waiting, func(w Candidate) bool { return w.InstanceID == c.InstanceID })
+	if because != "" {
+		f.passOver(ctx, c, because)
+		return because, nil
 	}
 	child := argo.Child{Name: argo.ChildName(c.InstanceID), Fleet: f.WorkflowUID, Instance: c.InstanceID, Node: c.NodeName, Group: c.ASGName, Zone: c.Zone}
 	started, err := f.argo.Start(ctx, argo.Order{
@@ -250,31 +241,22 @@ func (f *fleetRun) start(ctx context.Context, c Candidate) error {
 	})
 	switch {
 	case errors.Is(err, argo.ErrTaken):
-		f.log.InfoContext(ctx, "node is passed over", "node", c.NodeName, "instance", c.InstanceID, "because", err.Error())
-		return nil
+		f.passOver(ctx, c, err.Error())
+		return err.Error(), nil
 	case err != nil:
 		f.waiting = append([]Candidate{c}, f.waiting...)
-		return err
+		return "", err
 	case started:
 		f.started[c.InstanceID] = child
 		f.change("workflow %s: created, for instance %s (node %s): %s", child.Name, c.InstanceID, c.NodeName, reasons(c))
 		f.log.InfoContext(ctx, "recycle started", "workflow", child.Name, "node", c.NodeName, "instance", c.InstanceID, "asg", c.ASGName, "because", reasons(c))
 	}
-	return nil
+	return "", nil
 }
 
-// passOver says why a node that was selected a while ago is not recycled after all, or "".
-func (f *fleetRun) passOver(n *corev1.Node, c Candidate) string {
-	switch {
-	case n == nil || node.InstanceID(n.Spec.ProviderID) != c.InstanceID:
-		return "it is gone"
-	case node.FactOf(n, nil).Skip:
-		return "it is annotated " + node.AnnotationSkip
-	case node.IsLeaving(n):
-		return "it is being recycled already"
-	default:
-		return ""
-	}
+func (f *fleetRun) passOver(ctx context.Context, c Candidate, because string) {
+	f.log.InfoContext(ctx, "node is passed over", "node", c.NodeName, "instance", c.InstanceID, "asg", c.ASGName, "because", because)
+	f.passed = append(f.passed, FleetNode{InstanceID: c.InstanceID, NodeName: c.NodeName, ASGName: c.ASGName, Outcome: outcomeSkipped, Reason: because})
 }
 
 // plan says what would be started first.
