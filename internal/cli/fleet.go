@@ -18,6 +18,7 @@ import (
 type fleetRun struct {
 	*session
 	following *argo.Following
+	children  []argo.Child // as of the last look
 	selected  *selection
 	waiting   []Candidate
 	sizes     map[string]int        // of the groups
@@ -65,9 +66,11 @@ func recycleFleet(ctx context.Context, r *session) error {
 	if f.following, err = r.argo.Follow(ctx, r.LeaseNamespace, r.WorkflowUID); err != nil {
 		return err
 	}
-	f.waiting = slices.DeleteFunc(f.waiting, func(c Candidate) bool {
-		return slices.ContainsFunc(f.following.Children(), func(child argo.Child) bool { return child.Instance == c.InstanceID })
-	})
+	begun := map[string]bool{}
+	for _, c := range f.following.Children() {
+		begun[c.Instance] = true
+	}
+	f.waiting = slices.DeleteFunc(f.waiting, func(c Candidate) bool { return begun[c.InstanceID] })
 	loop := r.wait
 	loop.Interval, loop.Wake = fleetLook, f.following.Changed
 	if err := loop.Until(ctx, f.look); err != nil {
@@ -78,6 +81,7 @@ func recycleFleet(ctx context.Context, r *session) error {
 
 // look starts whom it may and says whether all is over.
 func (f *fleetRun) look(ctx context.Context) (done bool, status string, err error) {
+	f.see()
 	closed, err := f.closed(ctx)
 	if err != nil {
 		return false, "", err
@@ -87,13 +91,8 @@ func (f *fleetRun) look(ctx context.Context) (done bool, status string, err erro
 			return false, "", err
 		}
 	}
-	mine, running := f.mine(), 0
-	for _, c := range mine {
-		if !c.Ended {
-			running++
-		}
-	}
-	ended, total := len(mine)-running, len(mine)
+	running := len(f.running())
+	ended, total := len(f.children)-running, len(f.children)
 	if closed == "" {
 		total += len(f.waiting)
 	}
@@ -109,16 +108,15 @@ func (f *fleetRun) look(ctx context.Context) (done bool, status string, err erro
 
 // closed says why no more recycles are started, or "".
 func (f *fleetRun) closed(ctx context.Context) (string, error) {
-	mine := f.mine()
 	switch {
 	case f.Fleet.StartFor > 0 && time.Since(f.Fleet.StartedAt) >= f.Fleet.StartFor:
 		return fmt.Sprintf("the time to start has ended after %s", f.Fleet.StartFor), nil
-	case f.Select.Limit > 0 && len(mine) >= f.Select.Limit:
+	case f.Select.Limit > 0 && len(f.children) >= f.Select.Limit:
 		return fmt.Sprintf("the limit of %d is reached", f.Select.Limit), nil
 	case !f.Fleet.StopOnFailure:
 		return "", nil
 	}
-	for _, c := range mine {
+	for _, c := range f.children {
 		if !c.Ended || c.Succeeded() {
 			continue
 		}
@@ -133,16 +131,15 @@ func (f *fleetRun) closed(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// mine are the fleet's children, those included that it has just created and not seen yet.
-func (f *fleetRun) mine() []argo.Child {
-	children := f.following.Children()
-	for _, c := range children {
+// see looks at the fleet's children, those included that it has just created and not seen yet.
+func (f *fleetRun) see() {
+	f.children = f.following.Children()
+	for _, c := range f.children {
 		delete(f.started, c.Instance)
 	}
 	for _, c := range f.started {
-		children = append(children, c)
+		f.children = append(f.children, c)
 	}
-	return children
 }
 
 // startNext starts as many as the budget has room for, while no other fleet does.
@@ -173,7 +170,7 @@ func (f *fleetRun) startNext(ctx context.Context) error {
 
 // running are the fleet's own recycles under way.
 func (f *fleetRun) running() (nodes []fleet.Node) {
-	for _, c := range f.mine() {
+	for _, c := range f.children {
 		if !c.Ended {
 			nodes = append(nodes, fleet.Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
 		}
@@ -192,17 +189,10 @@ func (f *fleetRun) next(underWay []fleet.Node) []Candidate {
 		i := slices.IndexFunc(f.waiting, func(c Candidate) bool { return c.InstanceID == n.Instance })
 		next = append(next, f.waiting[i])
 	}
-	if room := f.Select.Limit - len(f.mineIfAny()); f.Select.Limit > 0 && len(next) > room {
+	if room := f.Select.Limit - len(f.children); f.Select.Limit > 0 && len(next) > room {
 		next = next[:max(room, 0)]
 	}
 	return next
-}
-
-func (f *fleetRun) mineIfAny() []argo.Child {
-	if f.following == nil { // a dry run
-		return nil
-	}
-	return f.mine()
 }
 
 // underWay are the nodes that anybody recycles now: the children of all fleets, and claims on instances.
@@ -247,7 +237,7 @@ func (f *fleetRun) start(ctx context.Context, c Candidate, again *secondLook) (b
 		f.waiting = append([]Candidate{c}, f.waiting...)
 		return "", err
 	case started:
-		f.started[c.InstanceID] = child
+		f.started[c.InstanceID], f.children = child, append(f.children, child)
 		f.change("workflow %s: created, for instance %s (node %s): %s", child.Name, c.InstanceID, c.NodeName, reasons(c))
 		f.log.InfoContext(ctx, "recycle started", "workflow", child.Name, "node", c.NodeName, "instance", c.InstanceID, "asg", c.ASGName, "because", reasons(c))
 	}
