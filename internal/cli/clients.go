@@ -42,6 +42,12 @@ type GroupAPI interface {
 // userAgent tells AWS's and Kubernetes' audit logs who called.
 const userAgent = "eks-recycle"
 
+// What one step may ask of an API server: client-go's own limit, 5 a second, is for programs that ask seldom.
+const (
+	callsASecond = 50
+	burst        = 100
+)
+
 // attempts is how often the AWS SDK tries a call before the step's own wait takes over.
 const attempts = 4
 
@@ -55,7 +61,7 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	kubeConfig.UserAgent, kubeConfig.QPS, kubeConfig.Burst = userAgent, 50, 100
+	kubeConfig.UserAgent, kubeConfig.QPS, kubeConfig.Burst = userAgent, callsASecond, burst
 	kubeConfig.ContentType, kubeConfig.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
 	kube, err := kubernetes.NewForConfig(kubeConfig)
 	if err != nil {
@@ -65,6 +71,7 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	if err != nil {
 		home = kubeConfig // no other is known
 	}
+	home.UserAgent, home.QPS, home.Burst = userAgent, callsASecond, burst
 	workflows, err := argoClients(home)
 	if err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
