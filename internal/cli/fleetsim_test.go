@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,6 +94,7 @@ const (
 	simCompact   = 10 * time.Minute
 	simHistory   = 500
 	simPollPause = 5 * time.Second
+	simWindow    = 12 * time.Hour
 )
 
 // newFleetSim makes groups of nodes that have all drifted.
@@ -238,16 +240,33 @@ func leastTime(each []time.Duration, atATime int) time.Duration {
 	return max(sum/time.Duration(atATime), longest)
 }
 
+// recycledForReal is the number of nodes of which the steps of recycles really run: FLEET_NODES, or so many as an ordinary
+// test run has time for.
+func recycledForReal(t *testing.T) int {
+	text := os.Getenv("FLEET_NODES")
+	if text == "" {
+		return 80
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 20 {
+		t.Fatalf("FLEET_NODES is %q, want a number of at least 20", text)
+	}
+	return n
+}
+
 // A fleet of many nodes with pods of minutes up to a day keeps its budget used up until nobody waits: it takes no longer
-// than 1.15 times what no schedule can do better.
+// than 1.15 times what no schedule can do better. What it asks AWS and Kubernetes for goes by the nodes, and hardly by the
+// hours that it waits.
 func TestFleetOfManyNodes(t *testing.T) {
+	nodes := recycledForReal(t)
+	groups := max(nodes/100, 2)
 	for _, c := range []struct {
 		name         string
 		groups, size int
 		modeled      bool
 	}{
 		{"a thousand nodes, recycles that only take their time", 10, 100, true},
-		{"real recycles", 2, 40, false},
+		{"real recycles", groups, nodes / groups, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -286,13 +305,19 @@ func (f *fleetSim) measure(modeled bool) {
 	f.fleet, f.recycle, f.steps = tally{}, tally{}, 0
 	f.parent("fleet-1")
 	began = time.Now()
-	o, attempts := f.argoWorld.fleet(f.Context(), "fleet-1", "--asg", strings.Join(names, ","), "--drifted", "--max-unavailable", strconv.Itoa(share)+"%", "--poll-window", "12h")
+	o, attempts := f.argoWorld.fleet(f.Context(), "fleet-1", "--asg", strings.Join(names, ","), "--drifted", "--max-unavailable", strconv.Itoa(share)+"%", "--poll-window", simWindow.String())
 	if o.code != 0 || o.result.Fleet.Recycled != nodes || len(f.order) != nodes {
 		f.Fatalf("exit %d: %s", o.code, o.result.Message)
 	}
 	took := f.ended.Sub(began)
 	if float64(took) > 1.15*float64(least) {
 		f.Errorf("it took %s, and %s would have been enough: %.3f times", took, least, float64(took)/float64(least))
+	}
+	if most := int(took/simWindow) + 2; attempts > most {
+		f.Errorf("%d attempts, want at most %d", attempts, most)
+	}
+	if f.fleet.aws > 4*nodes || f.fleet.kube > 12*nodes {
+		f.Errorf("the fleet made %s, for %d nodes", &f.fleet, nodes)
 	}
 	f.Logf("%d nodes: %s, at least %s (%.3f times); without its pod a recycle takes %s", nodes, took, least, float64(took)/float64(least), f.without)
 	f.Logf("the fleet, %d attempts: %s; %.1f and %.1f a node", attempts, &f.fleet, float64(f.fleet.aws)/float64(nodes), float64(f.fleet.kube)/float64(nodes))
