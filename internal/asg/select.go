@@ -31,9 +31,10 @@ type TagMatch struct {
 	Any        bool
 }
 
-// Pool is a group as a selection sees it: its members, and what it would launch now.
+// Pool is a group as a selection sees it: its members, how many it wants, and what it would launch now.
 type Pool struct {
 	Name     string
+	Size     int // those on standby, which have been replaced, do not count
 	Members  []Serving
 	Launches Plan
 }
@@ -153,13 +154,34 @@ func tagsOf(in []astypes.TagDescription) map[string]string {
 
 func poolOf(g *astypes.AutoScalingGroup) Pool {
 	p := Pool{Name: aws.ToString(g.AutoScalingGroupName), Launches: planOf(g), Members: make([]Serving, 0, len(g.Instances))}
+	weighted, serving := false, 0
 	for _, i := range g.Instances {
+		weighted = weighted || i.WeightedCapacity != nil
+		if state := string(i.LifecycleState); state == InService || strings.HasPrefix(state, Pending) {
+			serving++
+		}
 		p.Members = append(p.Members, Serving{
 			ID: aws.ToString(i.InstanceId), Lifecycle: string(i.LifecycleState), Type: aws.ToString(i.InstanceType),
 			Template: templateOf(i.LaunchTemplate), Configuration: aws.ToString(i.LaunchConfigurationName),
 		})
 	}
+	if p.Size = int(aws.ToInt32(g.DesiredCapacity)); weighted { // then that is no number of instances
+		p.Size = serving
+	}
 	return p
+}
+
+// Pool reads one group anew. One that does not exist any more has a name and nothing else.
+func (c *Client) Pool(ctx context.Context, name string) (Pool, error) {
+	out, err := c.Reader.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
+	switch {
+	case err != nil:
+		return Pool{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, err)
+	case len(out.AutoScalingGroups) == 0:
+		return Pool{Name: name}, nil
+	default:
+		return poolOf(&out.AutoScalingGroups[0]), nil
+	}
 }
 
 // Launched describes the instances that EC2 knows of these, by id. They are asked for by a filter: an id among them that

@@ -29,6 +29,7 @@ type argoWorld struct {
 	metadata *metadatafake.FakeMetadataClient
 	dynamic  *dynamicfake.FakeDynamicClient
 	run      func(child map[string]string) (failure string) // by its parameters; in virtual time
+	late     time.Duration                                  // what watches show is so old
 	mu       sync.Mutex
 	uids     int
 	underWay map[string]bool // instances
@@ -49,6 +50,12 @@ func newArgoWorld(w *world, run func(map[string]string) string) *argoWorld {
 		watching, err := a.metadata.Tracker().Watch(workflowsResource, action.GetNamespace())
 		selector := action.(ktesting.WatchActionImpl).WatchRestrictions.Labels
 		return true, watch.Filter(watching, func(e watch.Event) (watch.Event, bool) {
+			if a.late > 0 {
+				select {
+				case <-time.After(a.late):
+				case <-a.over:
+				}
+			}
 			o, ok := e.Object.(*metav1.PartialObjectMetadata)
 			return e, ok && selector.Matches(labels.Set(o.Labels))
 		}), err
@@ -187,6 +194,9 @@ func (a *argoWorld) parentEnds(name string) {
 	}
 }
 
+// mostAttempts is more than any story takes.
+const mostAttempts = 200
+
 // fleet runs the step fleet of a workflow until it is done or fails, and returns the last outcome and the number of attempts.
 func (a *argoWorld) fleet(ctx context.Context, parent string, flags ...string) (o outcome, attempts int) {
 	a.Helper()
@@ -196,6 +206,9 @@ func (a *argoWorld) fleet(ctx context.Context, parent string, flags ...string) (
 		o = a.stepAs(ctx, parent, "fleet", append([]string{"--workflow-name", "eks-recycle/" + parent, "--started-at", began}, flags...)...)
 		if o.code != 75 {
 			break
+		}
+		if attempts == mostAttempts {
+			a.Fatalf("the fleet is never done: %s", o.result.Message)
 		}
 		time.Sleep(5 * time.Second)
 	}

@@ -42,6 +42,12 @@ type GroupAPI interface {
 // userAgent tells AWS's and Kubernetes' audit logs who called.
 const userAgent = "eks-recycle"
 
+// What one step may ask of an API server: client-go's own limit, 5 a second, is for programs that ask seldom.
+const (
+	callsASecond = 50
+	burst        = 100
+)
+
 // attempts is how often the AWS SDK tries a call before the step's own wait takes over.
 const attempts = 4
 
@@ -61,7 +67,7 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	kubeConfig.UserAgent, kubeConfig.QPS, kubeConfig.Burst = userAgent, 50, 100
+	kubeConfig.UserAgent, kubeConfig.QPS, kubeConfig.Burst = userAgent, callsASecond, burst
 	kubeConfig.ContentType, kubeConfig.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
 	if clients.Kube, err = kubernetes.NewForConfig(kubeConfig); err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
@@ -70,6 +76,7 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	if err != nil {
 		home = kubeConfig // no other is known
 	}
+	home.UserAgent, home.QPS, home.Burst = userAgent, callsASecond, burst
 	if clients.Workflows, err = argoClients(home); err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
 	}

@@ -7,14 +7,10 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
-	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
 // fleetRun is one attempt of a fleet. What it must not forget is in its children: a later attempt finds them by label, and
@@ -22,10 +18,13 @@ import (
 type fleetRun struct {
 	*session
 	following *argo.Following
+	children  []argo.Child // as of the last look
+	selected  *selection
 	waiting   []Candidate
-	sizes     map[string]int        // of the groups, in members
+	sizes     map[string]int        // of the groups
 	started   map[string]argo.Child // by this attempt, until they are seen
 	verdicts  map[string]FleetNode  // of children that failed, by uid
+	passed    []FleetNode           // over, by this attempt
 }
 
 // fleetLook is the pause after which a fleet that could start more looks whether other people's recycles have ended. Its own
@@ -49,14 +48,14 @@ func recycleFleet(ctx context.Context, r *session) error {
 	}
 	limit := r.Select.Limit
 	r.Select.Limit = 0 // it bounds the recycles of the fleet, over all attempts
-	candidates, err := r.selectNodes(ctx)
+	selected, err := r.selectNodes(ctx)
 	r.Select.Limit = limit
 	if err != nil {
 		return err
 	}
-	f := &fleetRun{session: r, waiting: candidates, started: map[string]argo.Child{}, verdicts: map[string]FleetNode{}}
-	if f.sizes, err = r.sizes(ctx, candidates); err != nil {
-		return err
+	f := &fleetRun{session: r, selected: selected, waiting: selected.nodes, sizes: map[string]int{}, started: map[string]argo.Child{}, verdicts: map[string]FleetNode{}}
+	for _, p := range selected.pools {
+		f.sizes[p.Name] = p.Size
 	}
 	if r.DryRun {
 		return f.plan()
@@ -67,9 +66,11 @@ func recycleFleet(ctx context.Context, r *session) error {
 	if f.following, err = r.argo.Follow(ctx, r.LeaseNamespace, r.WorkflowUID); err != nil {
 		return err
 	}
-	f.waiting = slices.DeleteFunc(f.waiting, func(c Candidate) bool {
-		return slices.ContainsFunc(f.following.Children(), func(child argo.Child) bool { return child.Instance == c.InstanceID })
-	})
+	begun := map[string]bool{}
+	for _, c := range f.following.Children() {
+		begun[c.Instance] = true
+	}
+	f.waiting = slices.DeleteFunc(f.waiting, func(c Candidate) bool { return begun[c.InstanceID] })
 	loop := r.wait
 	loop.Interval, loop.Wake = fleetLook, f.following.Changed
 	if err := loop.Until(ctx, f.look); err != nil {
@@ -78,24 +79,9 @@ func recycleFleet(ctx context.Context, r *session) error {
 	return f.conclude(ctx)
 }
 
-// sizes counts the members of the groups, for budgets that are a share of them.
-func (r *session) sizes(ctx context.Context, candidates []Candidate) (map[string]int, error) {
-	sizes := map[string]int{}
-	for _, c := range candidates {
-		if _, known := sizes[c.ASGName]; known {
-			continue
-		}
-		g, err := r.asg.Group(ctx, c.ASGName)
-		if err != nil {
-			return nil, err
-		}
-		sizes[c.ASGName] = len(g.Members)
-	}
-	return sizes, nil
-}
-
 // look starts whom it may and says whether all is over.
 func (f *fleetRun) look(ctx context.Context) (done bool, status string, err error) {
+	f.see()
 	closed, err := f.closed(ctx)
 	if err != nil {
 		return false, "", err
@@ -105,13 +91,8 @@ func (f *fleetRun) look(ctx context.Context) (done bool, status string, err erro
 			return false, "", err
 		}
 	}
-	mine, running := f.mine(), 0
-	for _, c := range mine {
-		if !c.Ended {
-			running++
-		}
-	}
-	ended, total := len(mine)-running, len(mine)
+	running := len(f.running())
+	ended, total := len(f.children)-running, len(f.children)
 	if closed == "" {
 		total += len(f.waiting)
 	}
@@ -127,16 +108,15 @@ func (f *fleetRun) look(ctx context.Context) (done bool, status string, err erro
 
 // closed says why no more recycles are started, or "".
 func (f *fleetRun) closed(ctx context.Context) (string, error) {
-	mine := f.mine()
 	switch {
 	case f.Fleet.StartFor > 0 && time.Since(f.Fleet.StartedAt) >= f.Fleet.StartFor:
 		return fmt.Sprintf("the time to start has ended after %s", f.Fleet.StartFor), nil
-	case f.Select.Limit > 0 && len(mine) >= f.Select.Limit:
+	case f.Select.Limit > 0 && len(f.children) >= f.Select.Limit:
 		return fmt.Sprintf("the limit of %d is reached", f.Select.Limit), nil
 	case !f.Fleet.StopOnFailure:
 		return "", nil
 	}
-	for _, c := range mine {
+	for _, c := range f.children {
 		if !c.Ended || c.Succeeded() {
 			continue
 		}
@@ -151,16 +131,15 @@ func (f *fleetRun) closed(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// mine are the fleet's children, those included that it has just created and not seen yet.
-func (f *fleetRun) mine() []argo.Child {
-	children := f.following.Children()
-	for _, c := range children {
+// see looks at the fleet's children, those included that it has just created and not seen yet.
+func (f *fleetRun) see() {
+	f.children = f.following.Children()
+	for _, c := range f.children {
 		delete(f.started, c.Instance)
 	}
 	for _, c := range f.started {
-		children = append(children, c)
+		f.children = append(f.children, c)
 	}
-	return children
 }
 
 // startNext starts as many as the budget has room for, while no other fleet does.
@@ -174,24 +153,24 @@ func (f *fleetRun) startNext(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// One that is passed over leaves its place to another: hence again, until nobody is next.
-		for {
-			next := f.next(append(slices.Clone(underWay), f.running()...))
-			if len(next) == 0 {
-				return nil
-			}
-			for _, c := range next {
-				if err := f.start(ctx, c); err != nil {
+		again := f.secondLook()
+		for passed := true; passed; { // over: then the next one has its place
+			passed = false
+			for _, c := range f.next(append(f.running(), underWay...)) {
+				because, err := f.start(ctx, c, again)
+				if err != nil {
 					return err
 				}
+				passed = passed || because != ""
 			}
 		}
+		return nil
 	})
 }
 
-// running are the fleet's own recycles that have not ended.
+// running are the fleet's own recycles under way.
 func (f *fleetRun) running() (nodes []fleet.Node) {
-	for _, c := range f.mine() {
+	for _, c := range f.children {
 		if !c.Ended {
 			nodes = append(nodes, fleet.Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
 		}
@@ -210,17 +189,10 @@ func (f *fleetRun) next(underWay []fleet.Node) []Candidate {
 		i := slices.IndexFunc(f.waiting, func(c Candidate) bool { return c.InstanceID == n.Instance })
 		next = append(next, f.waiting[i])
 	}
-	if room := f.Select.Limit - len(f.mineIfAny()); f.Select.Limit > 0 && len(next) > room {
+	if room := f.Select.Limit - len(f.children); f.Select.Limit > 0 && len(next) > room {
 		next = next[:max(room, 0)]
 	}
 	return next
-}
-
-func (f *fleetRun) mineIfAny() []argo.Child {
-	if f.following == nil { // a dry run
-		return nil
-	}
-	return f.mine()
 }
 
 // underWay are the nodes that anybody recycles now: the children of all fleets, and claims on instances.
@@ -242,17 +214,16 @@ func (f *fleetRun) underWay(ctx context.Context) ([]fleet.Node, error) {
 	return all, err
 }
 
-// start creates the recycle of a node, after a last look at it: it may have waited for hours.
-func (f *fleetRun) start(ctx context.Context, c Candidate) error {
-	f.waiting = slices.DeleteFunc(f.waiting, func(w Candidate) bool { return w.InstanceID == c.InstanceID })
-	n, err := f.nodes.Get(ctx, c.NodeName)
-	if err != nil && !apierrors.IsNotFound(err) {
-		f.waiting = append([]Candidate{c}, f.waiting...)
-		return err
+// start creates the recycle of a node, after a second look at it: it may have waited for hours. because says why it was
+// passed over.
+func (f *fleetRun) start(ctx context.Context, c Candidate, again *secondLook) (because string, err error) {
+	if because, err = again.at(ctx, c); err != nil {
+		return "", err
 	}
-	if why := f.passOver(n, c); why != "" {
-		f.log.InfoContext(ctx, "node is passed over", "node", c.NodeName, "instance", c.InstanceID, "because", why)
-		return nil
+	f.waiting = slices.DeleteFunc(f.waiting, func(w Candidate) bool { return w.InstanceID == c.InstanceID })
+	if because != "" {
+		f.passOver(ctx, c, because)
+		return because, nil
 	}
 	child := argo.Child{Name: argo.ChildName(c.InstanceID), Fleet: f.WorkflowUID, Instance: c.InstanceID, Node: c.NodeName, Group: c.ASGName, Zone: c.Zone}
 	started, err := f.argo.Start(ctx, argo.Order{
@@ -260,31 +231,22 @@ func (f *fleetRun) start(ctx context.Context, c Candidate) error {
 	})
 	switch {
 	case errors.Is(err, argo.ErrTaken):
-		f.log.InfoContext(ctx, "node is passed over", "node", c.NodeName, "instance", c.InstanceID, "because", err.Error())
-		return nil
+		f.passOver(ctx, c, err.Error())
+		return err.Error(), nil
 	case err != nil:
 		f.waiting = append([]Candidate{c}, f.waiting...)
-		return err
+		return "", err
 	case started:
-		f.started[c.InstanceID] = child
+		f.started[c.InstanceID], f.children = child, append(f.children, child)
 		f.change("workflow %s: created, for instance %s (node %s): %s", child.Name, c.InstanceID, c.NodeName, reasons(c))
 		f.log.InfoContext(ctx, "recycle started", "workflow", child.Name, "node", c.NodeName, "instance", c.InstanceID, "asg", c.ASGName, "because", reasons(c))
 	}
-	return nil
+	return "", nil
 }
 
-// passOver says why a node that was selected a while ago is not recycled after all, or "".
-func (f *fleetRun) passOver(n *corev1.Node, c Candidate) string {
-	switch {
-	case n == nil || node.InstanceID(n.Spec.ProviderID) != c.InstanceID:
-		return "it is gone"
-	case node.FactOf(n, nil).Skip:
-		return "it is annotated " + node.AnnotationSkip
-	case node.IsLeaving(n):
-		return "it is being recycled already"
-	default:
-		return ""
-	}
+func (f *fleetRun) passOver(ctx context.Context, c Candidate, because string) {
+	f.log.InfoContext(ctx, "node is passed over", "node", c.NodeName, "instance", c.InstanceID, "asg", c.ASGName, "because", because)
+	f.passed = append(f.passed, FleetNode{InstanceID: c.InstanceID, NodeName: c.NodeName, ASGName: c.ASGName, Outcome: outcomeSkipped, Reason: because})
 }
 
 // plan says what would be started first.

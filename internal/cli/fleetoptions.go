@@ -22,6 +22,7 @@ type FleetOptions struct {
 	StartFor      time.Duration // 0: no bound
 	StartedAt     time.Time     // of the fleet's first attempt
 	Template      string
+	PollWindow    time.Duration // of the recycles; the fleet's own is a longer one
 	Finish        bool
 	StopChildren  bool
 }
@@ -36,6 +37,7 @@ func fleetFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "start-for", EnvVars: env("start-for"), Usage: "how long after the start more recycles are begun (a `DURATION` like 6h); 0 means to the end"},
 		text("started-at", "", "`TIME` at which the fleet began, RFC 3339; empty means now"),
 		text("template", "recycle-node", "`NAME` of the WorkflowTemplate that recycles one node"),
+		length("recycle-poll-window", 20*time.Minute, "poll window of the recycles"),
 		text("workflow-status", "", "how the fleet's workflow ended; with --finish only"),
 		&cli.BoolFlag{Name: "finish", EnvVars: env("finish"), Usage: "exit handler: say what came of the fleet, start nothing"},
 		&cli.BoolFlag{Name: "stop-children", EnvVars: env("stop-children"), Usage: "with --finish: stop the recycles under way as well, if the fleet did not succeed"},
@@ -49,7 +51,7 @@ func readFleet(c *cli.Context, o *Options) (err error) {
 	}
 	f := FleetOptions{
 		StopOnFailure: c.String("on-failure") == "stop", StartFor: c.Duration("start-for"), Template: c.String("template"),
-		Finish: c.Bool("finish"), StopChildren: c.Bool("stop-children"),
+		PollWindow: c.Duration("recycle-poll-window"), Finish: c.Bool("finish"), StopChildren: c.Bool("stop-children"),
 	}
 	f.InAll, f.PerZone = c.String("max-unavailable-of") == "all", c.Int("max-parallel-per-zone")
 	if f.MaxUnavailable, err = fleet.ParseBudget(c.String("max-unavailable")); err != nil {
@@ -88,7 +90,7 @@ func (f *fleetRun) parameters(c Candidate) map[string]string {
 		"instance-id": c.InstanceID, "fleet": f.Workflow, "label-selector": f.LabelSelector, "namespace": f.Namespaces, "cluster": f.Cluster, "region": f.Region,
 		"action": string(f.Action), "evict": strconv.FormatBool(f.Evict), "max-wait": f.MaxWait.String(), "on-timeout": onTimeout,
 		"replacement-timeout": f.ReplacementTimeout.String(), "suspend-az-rebalance": strconv.FormatBool(f.SuspendAZRebalance),
-		"poll-window": f.PollWindow.String(), "claim-duration": f.ClaimDuration.String(), "log-level": f.LogLevel,
+		"poll-window": f.Fleet.PollWindow.String(), "claim-duration": f.ClaimDuration.String(), "log-level": f.LogLevel,
 	}
 }
 

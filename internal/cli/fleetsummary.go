@@ -52,10 +52,12 @@ func (f *fleetRun) conclude(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.NotStarted = len(f.waiting)
+	begun := len(s.Nodes)
+	s.NotStarted, s.Skipped, s.Nodes = len(f.waiting), s.Skipped+len(f.passed), append(s.Nodes, f.passed...)
+	s.sort()
 	if s.Failed > 0 {
 		i := slices.IndexFunc(s.Nodes, func(n FleetNode) bool { return n.Outcome == outcomeFailed })
-		return fmt.Errorf("%d of %d recycle(s) failed, the first of instance %s: %s", s.Failed, len(s.Nodes), s.Nodes[i].InstanceID, s.Nodes[i].Reason)
+		return fmt.Errorf("%d of %d recycle(s) failed, the first of instance %s: %s", s.Failed, begun, s.Nodes[i].InstanceID, s.Nodes[i].Reason)
 	}
 	return f.done("%s", s.String())
 }
@@ -123,14 +125,18 @@ func (r *session) summary(ctx context.Context) (*FleetSummary, error) {
 			return nil, err
 		}
 	}
-	slices.SortFunc(s.Nodes, func(a, b FleetNode) int {
-		return cmp.Or(cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.ASGName, b.ASGName), cmp.Compare(a.InstanceID, b.InstanceID))
-	})
+	s.sort()
 	for _, n := range s.Nodes {
 		*map[string]*int{outcomeRecycled: &s.Recycled, outcomeSkipped: &s.Skipped, outcomeFailed: &s.Failed, outcomeUnderWay: &s.UnderWay}[n.Outcome]++
 	}
 	r.result.Fleet = s
 	return s, nil
+}
+
+func (s *FleetSummary) sort() {
+	slices.SortFunc(s.Nodes, func(a, b FleetNode) int {
+		return cmp.Or(cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.ASGName, b.ASGName), cmp.Compare(a.InstanceID, b.InstanceID))
+	})
 }
 
 // verdict is judge's on a child that has failed, asked for once.

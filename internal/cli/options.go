@@ -174,7 +174,7 @@ func (o Options) validate(c *cli.Context, s step) error {
 			return fmt.Errorf("--%s %q is not one of: %s", name, c.String(name), strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
 		}
 	}
-	for _, name := range []string{"poll-window", "poll-interval", "replacement-timeout", "max-wait", "claim-duration"} {
+	for _, name := range []string{"poll-window", "recycle-poll-window", "poll-interval", "replacement-timeout", "max-wait", "claim-duration"} {
 		if has(c, name) && c.Duration(name) <= 0 {
 			return fmt.Errorf("--%s must be longer than nothing", name)
 		}

@@ -149,11 +149,12 @@ func (o SelectOptions) source(cluster string) asg.Source {
 func (o SelectOptions) byNodeOnly() bool { return len(o.ASGs)+len(o.NodeGroups)+len(o.Tags) == 0 }
 
 // selectStep lists the nodes to recycle. It changes nothing.
-func selectStep(ctx context.Context, r *session) (err error) {
-	r.result.Nodes, err = r.selectNodes(ctx)
+func selectStep(ctx context.Context, r *session) error {
+	s, err := r.selectNodes(ctx)
 	if err != nil {
 		return err
 	}
+	r.result.Nodes = s.nodes
 	return r.done("%d node(s) selected", len(r.result.Nodes))
 }
 

@@ -21,6 +21,14 @@ type inspected struct {
 	drift    []string
 }
 
+// selection is what was chosen, in the order in which to recycle it, and what a later look at one of these compares with.
+type selection struct {
+	nodes        []Candidate
+	pools        []asg.Pool
+	inspected    map[string]inspected // by instance
+	controlPlane string               // its version, if it was asked for
+}
+
 // skipped counts what a selection passes over, by why.
 type skipped map[string]int
 
@@ -32,8 +40,8 @@ func (s skipped) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// selectNodes returns the nodes to recycle, in the order in which to do it.
-func (r *session) selectNodes(ctx context.Context) ([]Candidate, error) {
+// selectNodes finds the nodes to recycle.
+func (r *session) selectNodes(ctx context.Context) (*selection, error) {
 	o, skip := r.Select, skipped{}
 	conditions, err := parseConditions(o.Conditions)
 	if err != nil {
@@ -46,7 +54,7 @@ func (r *session) selectNodes(ctx context.Context) ([]Candidate, error) {
 		}
 		if len(pools) == 0 {
 			r.log.InfoContext(ctx, "no Auto Scaling group matches")
-			return nil, nil
+			return &selection{}, nil
 		}
 	}
 	facts, err := r.nodes.Facts(ctx, o.NodeSelector, conditions)
@@ -83,11 +91,16 @@ func (r *session) selectNodes(ctx context.Context) ([]Candidate, error) {
 	}
 	chosen := candidates(all, o, controlPlane, time.Now())
 	chosen = spread(chosen)
+	s := &selection{pools: pools, inspected: make(map[string]inspected, len(all)), controlPlane: controlPlane}
+	for _, i := range all {
+		s.inspected[i.serving.ID] = i
+	}
 	r.log.InfoContext(ctx, "nodes selected", "chosen", len(chosen), "of", len(all), "limit", o.Limit, "skipped", skip.String())
 	if o.Limit > 0 && len(chosen) > o.Limit {
 		chosen = chosen[:o.Limit]
 	}
-	return chosen, nil
+	s.nodes = chosen
+	return s, nil
 }
 
 // poolsOf finds the groups by the instances behind the Nodes.
@@ -180,24 +193,40 @@ func running(all []inspected, known map[string]asg.Launched, skip skipped) []ins
 
 // compare finds out in what the nodes differ from what their groups would launch now.
 func (r *session) compare(ctx context.Context, all []inspected) error {
-	templates := asg.Templates{Reader: r.templates}
-	ways := map[*asg.Pool][]asg.Way{}
+	now := r.launching()
 	for i := range all {
-		pool := all[i].pool
-		now, known := ways[pool]
-		if !known {
-			var gone string
-			var err error
-			if now, gone, err = templates.Launches(ctx, pool.Launches); err != nil {
-				return err
-			}
-			if gone != "" {
-				now = nil
-				r.warn(ctx, fmt.Sprintf("launch template %s of Auto Scaling group %s does not exist in the version that the group names: drift of its nodes cannot be told, and it can replace none", gone, pool.Name))
-			}
-			ways[pool] = now
+		ways, err := now.of(ctx, all[i].pool)
+		if err != nil {
+			return err
 		}
-		all[i].drift = asg.Drift(all[i].serving, all[i].launched.Image, now)
+		all[i].drift = asg.Drift(all[i].serving, all[i].launched.Image, ways)
 	}
 	return nil
+}
+
+// launching knows what groups would launch now. It asks for each once.
+type launching struct {
+	*session
+	templates asg.Templates
+	ways      map[*asg.Pool][]asg.Way
+}
+
+func (r *session) launching() *launching {
+	return &launching{session: r, templates: asg.Templates{Reader: r.templates}, ways: map[*asg.Pool][]asg.Way{}}
+}
+
+func (l *launching) of(ctx context.Context, pool *asg.Pool) ([]asg.Way, error) {
+	if ways, known := l.ways[pool]; known {
+		return ways, nil
+	}
+	ways, gone, err := l.templates.Launches(ctx, pool.Launches)
+	if err != nil {
+		return nil, err
+	}
+	if gone != "" {
+		ways = nil
+		l.warn(ctx, fmt.Sprintf("launch template %s of Auto Scaling group %s does not exist in the version that the group names: drift of its nodes cannot be told, and it can replace none", gone, pool.Name))
+	}
+	l.ways[pool] = ways
+	return ways, nil
 }
