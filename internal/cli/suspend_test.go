@@ -2,11 +2,13 @@ package cli_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
@@ -47,9 +49,7 @@ func TestAZRebalanceIsSuspendedUntilTheLastRecycleOfTheGroupEnds(t *testing.T) {
 
 func TestASuspensionOfAZRebalanceThatWasThereStays(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		if _, err := w.groups.SuspendProcesses(w.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: aws.String(group), ScalingProcesses: []string{"AZRebalance"}}); err != nil {
-			w.Fatal(err)
-		}
+		w.suspends("AZRebalance")
 		w.sim.ForgetCalls()
 		w.recycle(w.ids[0])
 		if w.balances() || slices.Contains(w.actions(), "SuspendProcesses") {
@@ -86,6 +86,70 @@ func TestSettleAfterAFailureResumesAZRebalance(t *testing.T) {
 		w.done("settle", "--instance-id", w.ids[0], "--workflow-status", "Failed")
 		if !w.balances() {
 			w.Error("it is still suspended")
+		}
+	})
+}
+
+func (w *world) suspends(process string) {
+	w.Helper()
+	if _, err := w.groups.SuspendProcesses(w.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: aws.String(group), ScalingProcesses: []string{process}}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// processes tells in which order processes were suspended and resumed, and the desired capacity set.
+func (w *world) processes() (all []string) {
+	for _, e := range w.sim.Events(0) {
+		if e.Kind == "process" || e.Kind == "desired" {
+			all = append(all, strings.TrimSpace(e.Process+" "+e.To))
+		}
+	}
+	return all
+}
+
+// A group that could launch nothing lets none of its members go while its desired capacity is lowered.
+func TestScaleInIsSuspendedWhileANodeIsBroughtBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags   []string
+		prepare func(*world)
+		want    []string
+	}{
+		"and resumed": {nil, func(*world) {},
+			[]string{"AZRebalance suspended", "Terminate suspended", "2", "3", "Terminate running", "AZRebalance running"}},
+		"unless it is so already, and then it stays": {nil, func(w *world) { w.suspends("Terminate") },
+			[]string{"Terminate suspended", "AZRebalance suspended", "2", "3", "AZRebalance running"}},
+		"unless processes are to be left alone": {[]string{"--suspend-az-rebalance=false"}, func(*world) {}, []string{"2", "3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				if err := w.sim.Configure(func(c *awssim.Config) { c.LaunchFailure = "InsufficientInstanceCapacity" }); err != nil {
+					w.Fatal(err)
+				}
+				before := len(w.processes())
+				c.prepare(w)
+				flags := append([]string{"--instance-id", w.ids[0]}, c.flags...)
+				if o := w.step("standby", append(flags, "--replacement-timeout=1m")...); o.code != 1 {
+					w.Fatalf("standby exits %d: %s", o.code, o.stderr)
+				}
+				w.done("settle", append(flags, "--workflow-status=Failed")...)
+				if diff := cmp.Diff(c.want, w.processes()[before:]); diff != "" {
+					w.Errorf("processes and desired capacity (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// A return that is refused before it changed anything leaves the group able to scale in.
+func TestScaleInIsResumedAfterAReturnThatIsRefused(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.done("standby", "--instance-id", w.ids[0])
+		w.resized("MaxSize", 3)
+		if o := w.step("restore", "--instance-id", w.ids[0]); o.code != 1 || !strings.Contains(o.stderr, "maximum size 3") {
+			w.Errorf("exit %d: %s", o.code, o.stderr)
+		}
+		if all := w.processes(); all[len(all)-1] != "Terminate running" {
+			w.Errorf("processes and desired capacity: %v", all)
 		}
 	})
 }
