@@ -140,8 +140,13 @@ func (w Workflows) Start(ctx context.Context, o Order) (started bool, err error)
 	return true, nil
 }
 
-// workflow names a template and its arguments and nothing else: that is all that a controller with templateReferencing
-// Strict takes.
+// kept is how many seconds a child is kept after its end if its fleet does not go first and take it along: for the fleet it
+// is the record of what is done. A fleet goes on for 30 days at most, and is kept for 14 itself. Both fields are given, as
+// either comes before what the template says (https://argo-workflows.readthedocs.io/en/latest/fields/#ttlstrategy).
+const kept = int64(45 * 24 * 3600)
+
+// workflow names a template, its arguments and how long it is kept, and nothing else: a controller with templateReferencing
+// Strict takes little more.
 func (o Order) workflow(name string) *unstructured.Unstructured {
 	w := &unstructured.Unstructured{}
 	w.SetAPIVersion("argoproj.io/v1alpha1")
@@ -157,10 +162,14 @@ func (o Order) workflow(name string) *unstructured.Unstructured {
 	for _, name := range sortedKeys(o.Parameters) {
 		parameters = append(parameters, map[string]any{"name": name, "value": o.Parameters[name]})
 	}
-	w.Object["spec"] = map[string]any{
+	spec := map[string]any{
 		"workflowTemplateRef": map[string]any{"name": o.Template},
 		"arguments":           map[string]any{"parameters": parameters},
 	}
+	if o.Parent.UID != "" {
+		spec["ttlStrategy"] = map[string]any{"secondsAfterSuccess": kept, "secondsAfterFailure": kept}
+	}
+	w.Object["spec"] = spec
 	return w
 }
 

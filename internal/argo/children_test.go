@@ -163,6 +163,8 @@ func isOrdered(t *testing.T, in *dynamicfake.FakeDynamicClient) {
 		"spec": map[string]any{
 			"workflowTemplateRef": map[string]any{"name": "recycle-node"},
 			"arguments":           map[string]any{"parameters": []any{map[string]any{"name": "a", "value": "1"}, map[string]any{"name": "b", "value": "2"}}},
+			// the template's are a matter of days, a fleet may take 30
+			"ttlStrategy": map[string]any{"secondsAfterSuccess": int64(45 * 86400), "secondsAfterFailure": int64(45 * 86400)},
 		},
 	}
 	if diff := cmp.Diff(want, w.Object); diff != "" {
