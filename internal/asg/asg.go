@@ -21,6 +21,7 @@ type GroupReader interface {
 	DescribeAutoScalingGroups(context.Context, *autoscaling.DescribeAutoScalingGroupsInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingGroupsOutput, error)
 	DescribeScalingActivities(context.Context, *autoscaling.DescribeScalingActivitiesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeScalingActivitiesOutput, error)
 	DescribeInstanceRefreshes(context.Context, *autoscaling.DescribeInstanceRefreshesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeInstanceRefreshesOutput, error)
+	DescribeLifecycleHooks(context.Context, *autoscaling.DescribeLifecycleHooksInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeLifecycleHooksOutput, error)
 }
 
 // GroupWriter is what is changed in Auto Scaling.
@@ -31,6 +32,8 @@ type GroupWriter interface {
 	UpdateAutoScalingGroup(context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error)
 	SuspendProcesses(context.Context, *autoscaling.SuspendProcessesInput, ...func(*autoscaling.Options)) (*autoscaling.SuspendProcessesOutput, error)
 	ResumeProcesses(context.Context, *autoscaling.ResumeProcessesInput, ...func(*autoscaling.Options)) (*autoscaling.ResumeProcessesOutput, error)
+	RecordLifecycleActionHeartbeat(context.Context, *autoscaling.RecordLifecycleActionHeartbeatInput, ...func(*autoscaling.Options)) (*autoscaling.RecordLifecycleActionHeartbeatOutput, error)
+	CompleteLifecycleAction(context.Context, *autoscaling.CompleteLifecycleActionInput, ...func(*autoscaling.Options)) (*autoscaling.CompleteLifecycleActionOutput, error)
 }
 
 // InstanceAPI is what is read and changed in EC2.
@@ -70,6 +73,7 @@ const (
 	Standby         = "Standby"
 	Detaching       = "Detaching"
 	Pending         = "Pending"
+	TerminatingWait = "Terminating:Wait"
 )
 
 // Tags on an instance that is being taken out of its group. They outlive the Node and the claim, so a later run finds
@@ -105,7 +109,8 @@ type Member struct {
 	Weight                int32
 }
 
-// Group is an Auto Scaling group. Weighted says that capacity is counted in units other than instances.
+// Group is an Auto Scaling group. Weighted says that capacity is counted in units other than instances, Rebalances that the
+// group replaces a Spot Instance once EC2 recommends it (Capacity Rebalancing).
 type Group struct {
 	Name              string
 	Min, Max, Desired int32
@@ -113,6 +118,7 @@ type Group struct {
 	Suspended         []string
 	Tags              map[string]string
 	Weighted          bool
+	Rebalances        bool
 }
 
 // Suspends reports whether a process of the group is suspended, by whomever.

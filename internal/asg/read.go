@@ -117,6 +117,8 @@ func fromAutoScaling(in astypes.AutoScalingGroup) Group {
 		Max:     aws.ToInt32(in.MaxSize),
 		Desired: aws.ToInt32(in.DesiredCapacity),
 		Tags:    map[string]string{},
+
+		Rebalances: aws.ToBool(in.CapacityRebalance),
 	}
 	for _, i := range in.Instances {
 		m := Member{ID: aws.ToString(i.InstanceId), Lifecycle: string(i.LifecycleState), Health: aws.ToString(i.HealthStatus), Weight: 1}

@@ -52,6 +52,11 @@ func IsWrongState(err error) bool {
 // IsGroupNotFound reports that Auto Scaling knows no group of the name.
 func IsGroupNotFound(err error) bool { return validation(err, "AutoScalingGroup name not found") }
 
+// IsNoLifecycleAction reports that Auto Scaling knows no waiting lifecycle action of that group, hook, instance and token.
+func IsNoLifecycleAction(err error) bool {
+	return validation(err, "No active Lifecycle Action found", "No Lifecycle Hook found")
+}
+
 // IsTemplateNotFound reports that EC2 knows no launch template of the name or id, or not in that version.
 func IsTemplateNotFound(err error) bool {
 	switch Code(err) {

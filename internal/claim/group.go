@@ -74,7 +74,7 @@ func (c Claims) Records(ctx context.Context) ([]Record, error) {
 	}
 	records := make([]Record, 0, len(leases.Items))
 	for i := range leases.Items {
-		if leases.Items[i].Name != fleets {
+		if isOfInstance(leases.Items[i].Name) {
 			records = append(records, recordOf(&leases.Items[i]))
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -51,7 +53,16 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 		CommandNotFound: func(_ *cli.Context, name string) { code = argo.ExitUsage; report(streams.Err, unknownCommand(name)) },
 	}
 	for _, s := range steps() {
-		app.Commands = append(app.Commands, s.command(streams))
+		parent, _, nested := strings.Cut(s.name, " ")
+		if !nested {
+			app.Commands = append(app.Commands, s.command(streams))
+			continue
+		}
+		i := slices.IndexFunc(app.Commands, func(c *cli.Command) bool { return c.Name == parent })
+		if i < 0 {
+			i, app.Commands = len(app.Commands), append(app.Commands, family(parent))
+		}
+		app.Commands[i].Subcommands = append(app.Commands[i].Subcommands, s.command(streams))
 	}
 	app.Commands = append(app.Commands, versionCommand(streams))
 	if err := app.RunContext(ctx, args); err != nil {
@@ -59,6 +70,16 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 		return exitCode(err)
 	}
 	return code
+}
+
+// family is the command that steps of two words hang from.
+func family(name string) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: "see step " + name + " --help", HideHelpCommand: true, OnUsageError: badUsage,
+		Action: func(c *cli.Context) error {
+			return usageError{hint.Errorf("step "+name+" --help lists what there is", "step %s %q is unknown", name, c.Args().First())}
+		},
+	}
 }
 
 func versionCommand(streams Streams) *cli.Command {
@@ -73,7 +94,7 @@ func versionCommand(streams Streams) *cli.Command {
 }
 
 func badUsage(c *cli.Context, err error, _ bool) error {
-	return usageError{hint.Wrap(err, "step "+c.Command.Name+" --help lists the flags")}
+	return usageError{hint.Wrap(err, "step "+c.Command.FullName()+" --help lists the flags")}
 }
 
 func unknownCommand(name string) error {

@@ -342,3 +342,15 @@ func numbered(field string, values []string) url.Values {
 	}
 	return form
 }
+
+func (w *awsWire) DescribeLifecycleHooks(ctx context.Context, in *autoscaling.DescribeLifecycleHooksInput, _ ...func(*autoscaling.Options)) (*autoscaling.DescribeLifecycleHooksOutput, error) {
+	answer, err := w.call(ctx, "autoscaling", "DescribeLifecycleHooks", named(in.AutoScalingGroupName))
+	if err != nil {
+		return nil, err
+	}
+	out := &autoscaling.DescribeLifecycleHooksOutput{}
+	for _, e := range answer.find("LifecycleHooks").childrenOf() {
+		out.LifecycleHooks = append(out.LifecycleHooks, astypes.LifecycleHook{LifecycleHookName: e.str("LifecycleHookName")})
+	}
+	return out, nil
+}

@@ -96,3 +96,20 @@ func (w *awsWire) dryable(ctx context.Context, action string, form url.Values, d
 	_, err := w.call(ctx, "ec2", action, form)
 	return err
 }
+
+func (w *awsWire) RecordLifecycleActionHeartbeat(ctx context.Context, in *autoscaling.RecordLifecycleActionHeartbeatInput, _ ...func(*autoscaling.Options)) (*autoscaling.RecordLifecycleActionHeartbeatOutput, error) {
+	form := named(in.AutoScalingGroupName)
+	form.Set("LifecycleHookName", aws.ToString(in.LifecycleHookName))
+	form.Set("LifecycleActionToken", aws.ToString(in.LifecycleActionToken))
+	_, err := w.call(ctx, "autoscaling", "RecordLifecycleActionHeartbeat", form)
+	return &autoscaling.RecordLifecycleActionHeartbeatOutput{}, err
+}
+
+func (w *awsWire) CompleteLifecycleAction(ctx context.Context, in *autoscaling.CompleteLifecycleActionInput, _ ...func(*autoscaling.Options)) (*autoscaling.CompleteLifecycleActionOutput, error) {
+	form := named(in.AutoScalingGroupName)
+	form.Set("LifecycleHookName", aws.ToString(in.LifecycleHookName))
+	form.Set("LifecycleActionToken", aws.ToString(in.LifecycleActionToken))
+	form.Set("LifecycleActionResult", aws.ToString(in.LifecycleActionResult))
+	_, err := w.call(ctx, "autoscaling", "CompleteLifecycleAction", form)
+	return &autoscaling.CompleteLifecycleActionOutput{}, err
+}

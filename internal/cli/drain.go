@@ -36,22 +36,21 @@ func drainPods(ctx context.Context, r *session) error {
 		if n, err = r.nodes.Apply(ctx, n, node.WaitStarted(time.Now(), r.waitsFor())); err != nil {
 			return err
 		}
-		deadline, err := r.deadline(n)
+		end, err := r.waitEnds(n)
 		if err != nil {
 			return err
 		}
-		result, err := r.pods.Await(ctx, n.Name, r.Selection, deadline, r.reportPods(ctx, n))
+		result, err := r.awaitPods(ctx, n, end)
 		r.waiting(result.Left)
 		switch {
 		case err != nil:
 			return err
 		case result.TimedOut && !r.EvictOnTimeout:
-			r.nodes.Event(ctx, n, "RecycleTimedOut", fmt.Sprintf("%d pod(s) still ran after %s", len(result.Left), r.MaxWait))
-			return hint.Errorf("submit again with a longer max-wait, or with on-timeout=evict; step restore brings the node back",
-				"%d pod(s) on node %q still run after %s: %s", len(result.Left), n.Name, r.MaxWait, drain.Describe(result.Left))
+			r.nodes.Event(ctx, n, "RecycleTimedOut", fmt.Sprintf("%d pod(s) still ran %s", len(result.Left), end.text))
+			return hint.Errorf(end.advice, "%d pod(s) on node %q still run %s: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left))
 		case result.TimedOut:
-			r.warn(ctx, fmt.Sprintf("%d pod(s) on node %s still run after %s and will be evicted: %s", len(result.Left), n.Name, r.MaxWait, drain.Describe(result.Left)))
-			return r.done("gave up waiting for %d pod(s) on node %s after %s", len(result.Left), n.Name, r.MaxWait)
+			r.warn(ctx, fmt.Sprintf("%d pod(s) on node %s still run %s and will be evicted: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left)))
+			return r.done("gave up waiting for %d pod(s) on node %s %s", len(result.Left), n.Name, end.text)
 		}
 		r.nodes.Event(ctx, n, "RecycleDrained", "the pods that matter have finished: "+r.Selection.String())
 		return r.done("node %s is drained, waited for %s", n.Name, r.Selection)
@@ -87,13 +86,34 @@ func (r *session) reportPods(ctx context.Context, n *corev1.Node) func(drain.Res
 	}
 }
 
-// deadline is when the wait ends, counted from the first attempt of the first workflow.
-func (r *session) deadline(n *corev1.Node) (time.Time, error) {
+// ending is when the wait for pods ends, and why: hook says that it is the lifecycle hook that does not wait longer.
+type ending struct {
+	at           time.Time
+	hook         bool
+	text, advice string
+}
+
+// waitEnds counts from the first attempt of the first workflow, or from the lifecycle event if its hook waits less long. Of
+// the hook's time it leaves a tenth, 15 minutes at most, to evict what is left.
+func (r *session) waitEnds(n *corev1.Node) (ending, error) {
 	started, err := time.Parse(time.RFC3339, n.Annotations[node.AnnotationWaitStartedAt])
 	if err != nil {
-		return time.Time{}, hint.Errorf("remove the annotation to start the wait anew", "node %q has a malformed annotation %s: %w", n.Name, node.AnnotationWaitStartedAt, err)
+		return ending{}, hint.Errorf("remove the annotation to start the wait anew", "node %q has a malformed annotation %s: %w", n.Name, node.AnnotationWaitStartedAt, err)
 	}
-	return started.Add(r.MaxWait), nil
+	end := ending{
+		at: started.Add(r.MaxWait), text: "after " + r.MaxWait.String(),
+		advice: "submit again with a longer max-wait, or with on-timeout=evict; step restore brings the node back",
+	}
+	if r.hook == nil {
+		return end, nil
+	}
+	end.advice = "on-timeout=evict would have evicted them; on-failure says whether the instance waits on until the hook's heartbeat timeout"
+	last := r.hookEnds(started).Add(-min(r.hook.Global/10, 15*time.Minute))
+	if last.Before(end.at) {
+		end.at, end.hook = last, true
+		end.text = fmt.Sprintf("when the %s that lifecycle hook %s waits in all are nearly over", r.hook.Global, r.Lifecycle.Hook)
+	}
+	return end, nil
 }
 
 func mustBeClosed(n *corev1.Node) error {

@@ -24,10 +24,7 @@ func evict(ctx context.Context, r *session) error {
 	if err != nil {
 		return err
 	}
-	eviction := drain.Eviction{Selection: r.Selection, Everything: r.mayEvictAll(n), StillHere: func(ctx context.Context) (bool, error) {
-		now, err := r.nodes.FindNamed(ctx, r.result.InstanceID, []string{n.Name})
-		return now != nil && now.UID == n.UID, err
-	}}
+	eviction := drain.Eviction{Selection: r.Selection, Everything: r.mayEvictAll(n), StillHere: r.stillHere(n)}
 	if r.DryRun {
 		return r.planEvict(ctx, n, eviction)
 	}
@@ -54,13 +51,21 @@ func evict(ctx context.Context, r *session) error {
 	})
 }
 
+// stillHere asks whether the Node is still the one that is meant.
+func (r *session) stillHere(n *corev1.Node) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		now, err := r.nodes.FindNamed(ctx, r.result.InstanceID, []string{n.Name})
+		return now != nil && now.UID == n.UID, err
+	}
+}
+
 // mayEvictAll reports that the wait for the pods that matter is over and the user chose to evict them then.
 func (r *session) mayEvictAll(n *corev1.Node) bool {
 	if !r.EvictOnTimeout {
 		return false
 	}
-	deadline, err := r.deadline(n)
-	return err == nil && !time.Now().Before(deadline)
+	end, err := r.waitEnds(n)
+	return err == nil && !time.Now().Before(end.at)
 }
 
 func (r *session) planEvict(ctx context.Context, n *corev1.Node, e drain.Eviction) error {

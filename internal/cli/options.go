@@ -48,6 +48,9 @@ type Options struct {
 	Select             SelectOptions
 	Fleet              FleetOptions
 	Reap               ReapOptions
+	Lifecycle          LifecycleOptions
+	Leave              LeaveOptions
+	Alarm              AlarmOptions
 }
 
 // nodeFlags say which node is recycled and how. All steps of a recycle have them, so that one set of parameters and
@@ -63,9 +66,7 @@ func nodeFlags() []cli.Flag {
 
 // mannerFlags say in what manner nodes are recycled.
 func mannerFlags() []cli.Flag {
-	return []cli.Flag{
-		text("label-selector", "", "label `SELECTOR` of the pods that must finish by themselves; empty means every run-to-completion pod"),
-		text("namespace", "", "comma-separated `NAMESPACES` of those pods; empty means all"),
+	return append(podFlags(),
 		text("action", "stop", "what becomes of the instance: stop or terminate"),
 		length("replacement-timeout", 30*time.Minute, "how long to wait in all for a replacement in service before going back"),
 		length("max-wait", 48*time.Hour, "how long to wait in all for the pods to finish, over attempts and re-submits"),
@@ -73,6 +74,14 @@ func mannerFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "evict", Value: true, EnvVars: env("evict"), Usage: "evict what is left once the pods that matter have finished"},
 		&cli.BoolFlag{Name: "suspend-az-rebalance", Value: true, EnvVars: env("suspend-az-rebalance"), Usage: "suspend AZRebalance of the group while any recycle of it is under way, and Terminate while an instance is brought back"},
 		text("progress-file", "", "`FILE` for N/M progress", "ARGO_PROGRESS_FILE"),
+	)
+}
+
+// podFlags say which pods matter.
+func podFlags() []cli.Flag {
+	return []cli.Flag{
+		text("label-selector", "", "label `SELECTOR` of the pods that must finish by themselves; empty means every run-to-completion pod"),
+		text("namespace", "", "comma-separated `NAMESPACES` of those pods; empty means all"),
 	}
 }
 
@@ -156,7 +165,7 @@ func (o Options) validate(c *cli.Context, s step) error {
 	switch {
 	case c.NArg() > 0:
 		return hint.Errorf("all inputs are flags: step "+c.Command.Name+" --help", "argument %q is not expected", c.Args().First())
-	case s.anyNode && o.InstanceID+o.Node != "":
+	case s.anyNode && s.own == nil && o.InstanceID+o.Node != "":
 		return hint.Errorf("to settle one node: step settle", "step %s works on all nodes: it takes neither --instance-id nor --node", s.name)
 	case !s.anyNode && (o.InstanceID == "") == (o.Node == ""):
 		return hint.Errorf("for example --instance-id i-0123456789abcdef0, or --node ip-10-0-1-2.eu-central-1.compute.internal", "give exactly one of --instance-id and --node")
@@ -168,8 +177,11 @@ func (o Options) validate(c *cli.Context, s step) error {
 		return hint.Errorf("the name, not the ARN: aws eks list-clusters", "cluster name %q is malformed", o.Cluster)
 	}
 	for name, allowed := range map[string][]string{
-		"action": {"stop", "terminate"}, "on-timeout": {"fail", "evict"}, "on-failure": {"stop", "continue"}, "max-unavailable-of": {"group", "all"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
+		"action": {"stop", "terminate"}, "result": {asg.Continue, asg.Abandon}, "on-timeout": {"fail", "evict"}, "on-failure": {"stop", "continue"}, "max-unavailable-of": {"group", "all"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
 	} {
+		if own, ok := s.choices[name]; ok {
+			allowed = own
+		}
 		if has(c, name) && !slices.Contains(allowed, c.String(name)) {
 			return fmt.Errorf("--%s %q is not one of: %s", name, c.String(name), strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
 		}

@@ -37,6 +37,9 @@ func settle(ctx context.Context, r *session) error {
 	if n == nil && target.Instance.Gone() && target.Lifecycle() != asg.Standby { // by another hand, or by spot reclaim
 		return errors.Join(r.nothingLeft(ctx, id), r.sayWhatIsLeft(ctx, target.Instance), r.done("instance %s is %s, nothing is left of it", id, target.Instance.State))
 	}
+	if target.IsTerminating() || (n != nil && node.IsNoticed(n) && target.Lifecycle() != asg.Standby && target.Lifecycle() != asg.EnteringStandby) {
+		return errors.Join(r.nothingLeft(ctx, id), r.done("AWS takes instance %s: its node stays closed and goes with it", id))
+	}
 	begun, err := r.begun(ctx, target, n)
 	switch {
 	case err != nil:

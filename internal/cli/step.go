@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -32,12 +33,18 @@ type step struct {
 	anyNode     bool // works on no one node
 	onlyAWS     bool // asks the cluster for nothing
 	own         func() []cli.Flag
+	more        func() []cli.Flag // besides those of a recycle's steps
 	read        func(*cli.Context, *Options) error
+	choices     map[string][]string // of its own flags
 }
 
 func (s step) flags() []cli.Flag {
 	if s.own == nil {
-		return append(nodeFlags(), sharedFlags()...)
+		flags := nodeFlags()
+		if s.more != nil {
+			flags = append(flags, s.more()...)
+		}
+		return append(flags, sharedFlags()...)
 	}
 	return append(s.own(), sharedFlags()...)
 }
@@ -46,9 +53,11 @@ func steps() []step {
 	return []step{
 		{name: "standby", usage: "put the instance on standby and wait for its replacement", run: standby,
 			outputs: []string{"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node"}},
-		{name: "taint", usage: "cordon the node and taint it", run: taint},
-		{name: "drain", usage: "wait for the pods that matter to finish by themselves", run: drainPods, outputs: []string{"pods-waiting"}},
-		{name: "evict", usage: "evict what is left, respecting PodDisruptionBudgets", run: evict, outputs: []string{"pods-waiting"}},
+		{name: "taint", usage: "cordon the node and taint it", run: taint, outputs: []string{"node-name"}, more: lifecycleFlags, read: readLifecycle},
+		{name: "drain", usage: "wait for the pods that matter to finish by themselves", run: drainPods, outputs: []string{"pods-waiting"},
+			more: lifecycleFlags, read: readLifecycle},
+		{name: "evict", usage: "evict what is left, respecting PodDisruptionBudgets", run: evict, outputs: []string{"pods-waiting"},
+			more: lifecycleFlags, read: readLifecycle},
 		{name: "retire", usage: "detach the instance, stop or terminate it, delete the Node", run: retire},
 		{name: "settle", usage: "exit handler: put right what a failure left behind", run: settle},
 		{name: "restore", usage: "bring a node back that stands by, on request", run: restore},
@@ -59,6 +68,14 @@ func steps() []step {
 		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true, outputs: []string{"left"}},
 		{name: "reap", usage: "terminate instances that recycles stopped long ago", run: reap, anyNode: true, onlyAWS: true,
 			own: reapFlags, read: readReap, outputs: []string{"reaped", "freed-gib"}},
+		{name: "lifecycle heartbeat", usage: "keep a terminating instance waiting for its lifecycle hook once more", run: heartbeat, onlyAWS: true,
+			own: actionFlags, read: readLifecycle},
+		{name: "lifecycle complete", usage: "exit handler: end the wait of a terminating instance for its lifecycle hook", run: complete,
+			own: completeFlags, read: readLifecycle, choices: map[string][]string{"result": {asg.Continue, asg.Abandon}, "on-failure": {leaveIt, asg.Continue, asg.Abandon}}},
+		{name: "leave", usage: "empty a node whose instance EC2 is about to take, within the notice", run: leave,
+			own: leaveFlags, read: readLeave, outputs: []string{"node-name", "pods-waiting"}},
+		{name: "alarm", usage: "start the recycle of the node that an alarm is about, unless its group cools down", run: alarm, anyNode: true,
+			own: alarmFlags, read: readAlarm, outputs: []string{"instance-id", "asg-name"}},
 	}
 }
 
@@ -97,6 +114,8 @@ type session struct {
 	held      *claim.Claim // once it is claimed
 	even      bool         // AZRebalance has been seen to
 	denied    time.Time    // when a row of refused credentials began
+	hook      *asg.Hook    // that keeps the instance waiting, once it is read
+	nextBeat  time.Time    // when its next heartbeat is due
 	wait      poll.Loop
 	log       *slog.Logger
 	result    Result
@@ -107,7 +126,7 @@ var errWindow = errors.New("the poll window of this attempt ended; run the step 
 
 func (s step) command(streams Streams) *cli.Command {
 	return &cli.Command{
-		Name: s.name, Usage: s.usage, Flags: s.flags(), HideHelpCommand: true, OnUsageError: badUsage,
+		Name: s.name[strings.LastIndex(s.name, " ")+1:], Usage: s.usage, Flags: s.flags(), HideHelpCommand: true, OnUsageError: badUsage,
 		Action: func(c *cli.Context) error {
 			o, err := parse(c, s)
 			return s.runOnce(c.Context, o, err, streams)
@@ -144,7 +163,7 @@ func (s step) execute(ctx context.Context, run *session, streams Streams) error 
 			}
 			run.use(clients)
 		}
-		err := s.run(ctx, run)
+		err := run.beating(ctx, func(ctx context.Context) error { return s.run(ctx, run) })
 		var held *claim.HeldError
 		if errors.As(err, &held) {
 			return false, held.Error(), nil

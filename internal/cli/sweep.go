@@ -131,6 +131,9 @@ func (r *session) whose(ctx context.Context, l *leftover) (outcome string, mine 
 			return "", false, err
 		}
 	}
+	if l.record == nil && l.node != nil && node.IsNoticed(l.node) {
+		return fmt.Sprintf("AWS gave notice of it at %s: it goes with its instance; if that stays, bring it back: step restore --instance-id %s", l.node.Annotations[node.AnnotationNotice], l.InstanceID), false, nil
+	}
 	if l.record == nil && l.node != nil && l.node.Annotations[node.AnnotationReplacement] != "" && !node.IsRetiring(l.node) {
 		return fmt.Sprintf("stands by, replaced: submit it again to go on, or bring it back: step restore --instance-id %s", l.InstanceID), false, nil
 	}

@@ -22,6 +22,9 @@ func taint(ctx context.Context, r *session) error {
 		return err
 	}
 	closed := node.Closed(r.Workflow)
+	if r.Lifecycle.Hook != "" { // the first heartbeat has said that its group is terminating it
+		closed = node.Noticed(r.Workflow, r.Lifecycle.Began)
+	}
 	if node.Changes(n, closed) {
 		r.change("node %s: cordon, taint %s:NoSchedule", n.Name, node.TaintLeaving)
 	}
@@ -29,8 +32,10 @@ func taint(ctx context.Context, r *session) error {
 		if r.DryRun {
 			return r.done("would cordon and taint node %s", n.Name)
 		}
-		if n, err = r.replaced(ctx, n); err != nil {
-			return err
+		if r.Lifecycle.Hook == "" {
+			if n, err = r.replaced(ctx, n); err != nil {
+				return err
+			}
 		}
 		after, err := r.nodes.Apply(ctx, n, closed)
 		if err != nil {

@@ -15,28 +15,34 @@ import (
 type call[In, Options, Out any] func(context.Context, *In, ...func(*Options)) (*Out, error)
 
 type groups struct {
-	describeAutoScalingGroups call[autoscaling.DescribeAutoScalingGroupsInput, autoscaling.Options, autoscaling.DescribeAutoScalingGroupsOutput]
-	describeScalingActivities call[autoscaling.DescribeScalingActivitiesInput, autoscaling.Options, autoscaling.DescribeScalingActivitiesOutput]
-	describeInstanceRefreshes call[autoscaling.DescribeInstanceRefreshesInput, autoscaling.Options, autoscaling.DescribeInstanceRefreshesOutput]
-	enterStandby              call[autoscaling.EnterStandbyInput, autoscaling.Options, autoscaling.EnterStandbyOutput]
-	exitStandby               call[autoscaling.ExitStandbyInput, autoscaling.Options, autoscaling.ExitStandbyOutput]
-	detachInstances           call[autoscaling.DetachInstancesInput, autoscaling.Options, autoscaling.DetachInstancesOutput]
-	updateAutoScalingGroup    call[autoscaling.UpdateAutoScalingGroupInput, autoscaling.Options, autoscaling.UpdateAutoScalingGroupOutput]
-	suspendProcesses          call[autoscaling.SuspendProcessesInput, autoscaling.Options, autoscaling.SuspendProcessesOutput]
-	resumeProcesses           call[autoscaling.ResumeProcessesInput, autoscaling.Options, autoscaling.ResumeProcessesOutput]
+	describeAutoScalingGroups      call[autoscaling.DescribeAutoScalingGroupsInput, autoscaling.Options, autoscaling.DescribeAutoScalingGroupsOutput]
+	describeScalingActivities      call[autoscaling.DescribeScalingActivitiesInput, autoscaling.Options, autoscaling.DescribeScalingActivitiesOutput]
+	describeInstanceRefreshes      call[autoscaling.DescribeInstanceRefreshesInput, autoscaling.Options, autoscaling.DescribeInstanceRefreshesOutput]
+	enterStandby                   call[autoscaling.EnterStandbyInput, autoscaling.Options, autoscaling.EnterStandbyOutput]
+	exitStandby                    call[autoscaling.ExitStandbyInput, autoscaling.Options, autoscaling.ExitStandbyOutput]
+	detachInstances                call[autoscaling.DetachInstancesInput, autoscaling.Options, autoscaling.DetachInstancesOutput]
+	updateAutoScalingGroup         call[autoscaling.UpdateAutoScalingGroupInput, autoscaling.Options, autoscaling.UpdateAutoScalingGroupOutput]
+	suspendProcesses               call[autoscaling.SuspendProcessesInput, autoscaling.Options, autoscaling.SuspendProcessesOutput]
+	describeLifecycleHooks         call[autoscaling.DescribeLifecycleHooksInput, autoscaling.Options, autoscaling.DescribeLifecycleHooksOutput]
+	recordLifecycleActionHeartbeat call[autoscaling.RecordLifecycleActionHeartbeatInput, autoscaling.Options, autoscaling.RecordLifecycleActionHeartbeatOutput]
+	completeLifecycleAction        call[autoscaling.CompleteLifecycleActionInput, autoscaling.Options, autoscaling.CompleteLifecycleActionOutput]
+	resumeProcesses                call[autoscaling.ResumeProcessesInput, autoscaling.Options, autoscaling.ResumeProcessesOutput]
 }
 
 func newGroups(client *autoscaling.Client) groups {
 	return groups{
-		describeAutoScalingGroups: client.DescribeAutoScalingGroups,
-		describeScalingActivities: client.DescribeScalingActivities,
-		describeInstanceRefreshes: client.DescribeInstanceRefreshes,
-		enterStandby:              client.EnterStandby,
-		exitStandby:               client.ExitStandby,
-		detachInstances:           client.DetachInstances,
-		updateAutoScalingGroup:    client.UpdateAutoScalingGroup,
-		suspendProcesses:          client.SuspendProcesses,
-		resumeProcesses:           client.ResumeProcesses,
+		describeAutoScalingGroups:      client.DescribeAutoScalingGroups,
+		describeScalingActivities:      client.DescribeScalingActivities,
+		describeInstanceRefreshes:      client.DescribeInstanceRefreshes,
+		enterStandby:                   client.EnterStandby,
+		exitStandby:                    client.ExitStandby,
+		detachInstances:                client.DetachInstances,
+		updateAutoScalingGroup:         client.UpdateAutoScalingGroup,
+		suspendProcesses:               client.SuspendProcesses,
+		describeLifecycleHooks:         client.DescribeLifecycleHooks,
+		recordLifecycleActionHeartbeat: client.RecordLifecycleActionHeartbeat,
+		completeLifecycleAction:        client.CompleteLifecycleAction,
+		resumeProcesses:                client.ResumeProcesses,
 	}
 }
 
@@ -74,6 +80,18 @@ func (w groups) SuspendProcesses(ctx context.Context, in *autoscaling.SuspendPro
 
 func (w groups) ResumeProcesses(ctx context.Context, in *autoscaling.ResumeProcessesInput, opts ...func(*autoscaling.Options)) (*autoscaling.ResumeProcessesOutput, error) {
 	return w.resumeProcesses(ctx, in, opts...)
+}
+
+func (w groups) DescribeLifecycleHooks(ctx context.Context, in *autoscaling.DescribeLifecycleHooksInput, opts ...func(*autoscaling.Options)) (*autoscaling.DescribeLifecycleHooksOutput, error) {
+	return w.describeLifecycleHooks(ctx, in, opts...)
+}
+
+func (w groups) RecordLifecycleActionHeartbeat(ctx context.Context, in *autoscaling.RecordLifecycleActionHeartbeatInput, opts ...func(*autoscaling.Options)) (*autoscaling.RecordLifecycleActionHeartbeatOutput, error) {
+	return w.recordLifecycleActionHeartbeat(ctx, in, opts...)
+}
+
+func (w groups) CompleteLifecycleAction(ctx context.Context, in *autoscaling.CompleteLifecycleActionInput, opts ...func(*autoscaling.Options)) (*autoscaling.CompleteLifecycleActionOutput, error) {
+	return w.completeLifecycleAction(ctx, in, opts...)
 }
 
 type instances struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -14,12 +15,44 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// Eviction says which pods of a Node to evict. Pods that matter are only waited for, unless Everything is set. StillHere
-// is asked before each round whether the Node is still the one that is meant: a later one can have its name.
+// Eviction says which pods of a Node to evict. Pods that matter are only waited for, unless Everything is set, or not even
+// that, if Unwaited is. StillHere is asked before each round whether the Node is still the one that is meant: a later one
+// can have its name.
+//
+// By is when the instance goes whatever runs on it; zero if it does not. Grace periods are cut to end before that, and pods
+// that matter are evicted when theirs just fits.
 type Eviction struct {
-	Selection  Selection
-	Everything bool
-	StillHere  func(context.Context) (bool, error)
+	Selection            Selection
+	Everything, Unwaited bool
+	By                   time.Time
+	StillHere            func(context.Context) (bool, error)
+}
+
+// reserve is what the kubelet and the container runtime take to end a pod, besides its grace period.
+const reserve = 5 * time.Second
+
+// grace is how many seconds a pod may take to end: its own grace period, or what is left of it.
+func (e Eviction) grace(p *corev1.Pod) *int64 {
+	if e.By.IsZero() {
+		return nil
+	}
+	left := max(int64((time.Until(e.By) - reserve).Seconds()), 1)
+	if own := ownGrace(p); own < left {
+		return nil
+	}
+	return &left
+}
+
+func ownGrace(p *corev1.Pod) int64 {
+	if p.Spec.TerminationGracePeriodSeconds == nil {
+		return corev1.DefaultTerminationGracePeriodSeconds
+	}
+	return *p.Spec.TerminationGracePeriodSeconds
+}
+
+// lastCall reports that a pod that matters cannot be left to itself any longer.
+func (e Eviction) lastCall(p *corev1.Pod) bool {
+	return !e.By.IsZero() && !time.Now().Before(e.By.Add(-reserve-time.Duration(ownGrace(p))*time.Second))
 }
 
 func (e Eviction) here(ctx context.Context) (bool, error) {
@@ -40,7 +73,14 @@ func (c *Client) Evictees(ctx context.Context, node string, e Eviction) ([]*core
 	return v.pods(func(p *corev1.Pod) bool { return toEvict(p) && e.may(p) }), nil
 }
 
-func (e Eviction) may(p *corev1.Pod) bool { return e.Everything || !e.Selection.Matters(p) }
+func (e Eviction) may(p *corev1.Pod) bool {
+	return e.Everything || !e.Selection.Matters(p) || e.lastCall(p)
+}
+
+// awaits leaves out pods that are not waited for.
+func (e Eviction) awaits(p *corev1.Pod) bool {
+	return toEvict(p) && (!e.Unwaited || !e.Selection.Matters(p))
+}
 
 // toEvict leaves out the recycle's own pods: one that runs there ends by itself, and evicting it would only start it anew.
 func toEvict(p *corev1.Pod) bool { return !exempt(p) && p.Labels[ownLabel] != ownValue }
@@ -58,6 +98,9 @@ func (c *Client) Evict(ctx context.Context, node string, e Eviction) (evicted in
 	accepted := map[string]bool{} // by UID
 	wait := c.Wait
 	wait.Wake = v.changed
+	if !e.By.IsZero() {
+		wait.Interval = min(time.Second, wait.Interval) // every second of the notice counts
+	}
 	err = wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		select {
 		case err := <-v.refused:
@@ -67,7 +110,7 @@ func (c *Client) Evict(ctx context.Context, node string, e Eviction) (evicted in
 		if here, err := e.here(ctx); err != nil || !here {
 			return !here, "", err
 		}
-		left := v.pods(toEvict)
+		left := v.pods(e.awaits)
 		status := make([]string, 0, len(left))
 		var failed []error
 		for _, p := range left {
@@ -94,9 +137,10 @@ func (c *Client) evictOne(ctx context.Context, p *corev1.Pod, e Eviction, accept
 	case p.DeletionTimestamp != nil, accepted[string(p.UID)]:
 		return "is terminating", nil
 	}
+	grace := e.grace(p)
 	err = c.Kube.CoreV1().Pods(p.Namespace).EvictV1(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Name: p.Name, Namespace: p.Namespace},
-		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}},
+		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}, GracePeriodSeconds: grace},
 	})
 	switch {
 	case err == nil:

@@ -30,6 +30,9 @@ const (
 	// AnnotationRetiringSince is when the retire step began to take the instance out of its group, RFC 3339. The instance's
 	// tags say so too, but EC2 may show them late.
 	AnnotationRetiringSince = "eks-recycle.io/retiring-since"
+	// AnnotationNotice is when AWS gave notice that it takes the instance, RFC 3339, or "unknown". Such a Node is not brought
+	// back into service by a sweep: it goes with its instance.
+	AnnotationNotice = "eks-recycle.io/notice"
 	// LabelLeaving is on the leaving Node and names its instance. It is a label, so that a sweep finds the Node: no selector
 	// reaches a taint.
 	LabelLeaving = "eks-recycle.io/leaving"
@@ -114,6 +117,21 @@ func Closed(workflow string) Mark {
 	}
 }
 
+// Noticed closes a Node whose instance AWS takes, whatever is done about it.
+func Noticed(workflow string, at time.Time) Mark {
+	return func(n *corev1.Node) {
+		Closed(workflow)(n)
+		text := "unknown"
+		if !at.IsZero() {
+			text = at.UTC().Format(time.RFC3339)
+		}
+		setOnce(n.Annotations, AnnotationNotice, text)
+	}
+}
+
+// IsNoticed reports whether Noticed holds.
+func IsNoticed(n *corev1.Node) bool { return n.Annotations[AnnotationNotice] != "" }
+
 // IsClosed reports whether Closed holds.
 func IsClosed(n *corev1.Node) bool {
 	return n.Spec.Unschedulable && hasTaint(n, corev1.TaintEffectNoSchedule)
@@ -184,7 +202,7 @@ func Restored(n *corev1.Node) {
 		putBack(n.Labels, excludeFromBalancers, was.ExcludeFromBalancers)
 	}
 	removeTaint(n)
-	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationWaitsFor} {
+	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationWaitsFor, AnnotationNotice} {
 		delete(n.Annotations, key)
 	}
 	delete(n.Labels, LabelLeaving)

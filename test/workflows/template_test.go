@@ -28,6 +28,12 @@ func TestArgoAcceptsTheTemplate(t *testing.T) {
 				"recycle-sweep": {{}, {"dry-run=true"}},
 				"recycle-fleet": {{"asg=workers"}, {"tag=kubernetes.io/cluster/prod=owned", "drifted=true", "max-unavailable=25%", "start-for=6h"}},
 				"recycle-reap":  {{}, {"older-than=720h", "limit=5", "dry-run=true"}},
+				"drain-terminating": {{
+					"instance-id=i-0123456789abcdef0", "asg-name=workers", "lifecycle-hook=recycle", "lifecycle-token=87654321-4321-4321-4321-210987654321",
+					"lifecycle-began=2026-01-31T22:00:00Z", "on-failure=ABANDON",
+				}},
+				"leave-now":     {{"instance-id=i-0123456789abcdef0", "noticed-at=2026-01-31T22:00:00Z", "notice=0s"}},
+				"recycle-alarm": {{"instance-id=i-0123456789abcdef0", "alarm=cpu", "alarm-time=2026-01-31T22:00:00Z"}, {"asg-name=workers", "cool-down=6h"}},
 			}
 			for _, wt := range parse(t, render(t, folder)) {
 				getter := oneTemplate{&wt}
