@@ -14,7 +14,8 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// LifecycleAction is an instance that a lifecycle hook of its group keeps waiting. Token is from the event that told of it.
+// LifecycleAction is an instance that a lifecycle hook of its group keeps waiting. Token is from the event that told of it, and
+// all that AWS is told: by the instance it would also find a later action.
 type LifecycleAction struct{ Group, Hook, Token, Instance string }
 
 // Results of a lifecycle action. A terminating instance is terminated after either; ABANDON also ends the group's other
@@ -52,7 +53,7 @@ func (c *Client) Hook(ctx context.Context, group, name string) (Hook, error) {
 // nothing waits.
 func (c *Client) Heartbeat(ctx context.Context, a LifecycleAction) error {
 	_, err := c.Writer.RecordLifecycleActionHeartbeat(ctx, &autoscaling.RecordLifecycleActionHeartbeatInput{
-		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Hook, LifecycleActionToken: &a.Token, InstanceId: &a.Instance,
+		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Hook, LifecycleActionToken: &a.Token,
 	})
 	return a.failed("recording a heartbeat of", err)
 }
@@ -60,7 +61,7 @@ func (c *Client) Heartbeat(ctx context.Context, a LifecycleAction) error {
 // Complete ends the wait, with CONTINUE or ABANDON. Its error is ErrNoAction if nothing waits.
 func (c *Client) Complete(ctx context.Context, a LifecycleAction, result string) error {
 	_, err := c.Writer.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{
-		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Hook, LifecycleActionToken: &a.Token, InstanceId: &a.Instance, LifecycleActionResult: &result,
+		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Hook, LifecycleActionToken: &a.Token, LifecycleActionResult: &result,
 	})
 	return a.failed("completing", err)
 }

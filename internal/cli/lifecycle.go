@@ -113,11 +113,11 @@ func complete(ctx context.Context, r *session) error {
 		return errors.Join(r.letGo(ctx, r.InstanceID), r.done("the workflow %s: hook %s waits for instance %s until its heartbeat timeout, unless drain-terminating is submitted again", strings.ToLower(r.WorkflowStatus), r.Lifecycle.Hook, r.InstanceID))
 	}
 	if good {
-		n, err := r.locate(ctx)
-		if err == nil {
-			err = r.lastLook(ctx, n)
-		}
-		if err != nil && !errors.Is(err, errGone) && !errors.Is(err, asg.ErrUnknown) {
+		err := r.beating(ctx, r.lookOnce)
+		switch {
+		case errors.Is(err, asg.ErrNoAction):
+			return r.completedBefore(ctx, err)
+		case err != nil && !errors.Is(err, errGone) && !errors.Is(err, asg.ErrUnknown):
 			return err
 		}
 	}
@@ -130,6 +130,15 @@ func complete(ctx context.Context, r *session) error {
 	}
 	r.change("instance %s: lifecycle action of hook %s completed: %s", r.InstanceID, r.Lifecycle.Hook, result)
 	return errors.Join(r.letGo(ctx, r.InstanceID), r.done("lifecycle action of instance %s is completed: %s", r.InstanceID, result))
+}
+
+// lookOnce waits for pods that matter and came late.
+func (r *session) lookOnce(ctx context.Context) error {
+	n, err := r.locate(ctx)
+	if err != nil {
+		return err
+	}
+	return r.lastLook(ctx, n)
 }
 
 // completedBefore tells an action that is over, by an earlier attempt or by the hook's timeout, from a token that was never

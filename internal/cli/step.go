@@ -33,7 +33,7 @@ type step struct {
 	anyNode     bool // works on no one node
 	onlyAWS     bool // asks the cluster for nothing
 	own         func() []cli.Flag
-	more        func() []cli.Flag // besides those of a recycle's steps
+	beats       bool // keeps a lifecycle action waiting, if one is given
 	read        func(*cli.Context, *Options) error
 	choices     map[string][]string // of its own flags
 }
@@ -41,8 +41,8 @@ type step struct {
 func (s step) flags() []cli.Flag {
 	if s.own == nil {
 		flags := nodeFlags()
-		if s.more != nil {
-			flags = append(flags, s.more()...)
+		if s.beats {
+			flags = append(flags, lifecycleFlags()...)
 		}
 		return append(flags, sharedFlags()...)
 	}
@@ -53,11 +53,11 @@ func steps() []step {
 	return []step{
 		{name: "standby", usage: "put the instance on standby and wait for its replacement", run: standby,
 			outputs: []string{"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node"}},
-		{name: "taint", usage: "cordon the node and taint it", run: taint, outputs: []string{"node-name"}, more: lifecycleFlags, read: readLifecycle},
+		{name: "taint", usage: "cordon the node and taint it", run: taint, outputs: []string{"node-name"}, beats: true, read: readLifecycle},
 		{name: "drain", usage: "wait for the pods that matter to finish by themselves", run: drainPods, outputs: []string{"pods-waiting"},
-			more: lifecycleFlags, read: readLifecycle},
+			beats: true, read: readLifecycle},
 		{name: "evict", usage: "evict what is left, respecting PodDisruptionBudgets", run: evict, outputs: []string{"pods-waiting"},
-			more: lifecycleFlags, read: readLifecycle},
+			beats: true, read: readLifecycle},
 		{name: "retire", usage: "detach the instance, stop or terminate it, delete the Node", run: retire},
 		{name: "settle", usage: "exit handler: put right what a failure left behind", run: settle},
 		{name: "restore", usage: "bring a node back that stands by, on request", run: restore},
@@ -163,7 +163,11 @@ func (s step) execute(ctx context.Context, run *session, streams Streams) error 
 			}
 			run.use(clients)
 		}
-		err := run.beating(ctx, func(ctx context.Context) error { return s.run(ctx, run) })
+		act := func(ctx context.Context) error { return s.run(ctx, run) }
+		if s.beats {
+			act = func(ctx context.Context) error { return run.beating(ctx, func(ctx context.Context) error { return s.run(ctx, run) }) }
+		}
+		err := act(ctx)
 		var held *claim.HeldError
 		if errors.As(err, &held) {
 			return false, held.Error(), nil

@@ -197,7 +197,8 @@ func (w *world) step(name string, flags ...string) outcome {
 func (w *world) stepAs(ctx context.Context, holder, name string, flags ...string) outcome {
 	w.Helper()
 	var out, log bytes.Buffer
-	args := append([]string{"step", name, "--workflow-uid", holder, "--log-format", "text"}, flags...)
+	args := append(append([]string{"step"}, strings.Fields(name)...), "--workflow-uid", holder, "--log-format", "text")
+	args = append(args, flags...)
 	o := outcome{code: cli.Run(ctx, args, w.streams(&out, &log)), stderr: log.String()}
 	if out.Len() > 0 {
 		if err := json.Unmarshal(out.Bytes(), &o.result); err != nil {

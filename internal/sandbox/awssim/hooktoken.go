@@ -1,0 +1,16 @@
+package awssim
+
+// LifecycleToken is the token of the lifecycle action for which an instance waits at a hook, as its event says it, or "".
+func (s *Sim) LifecycleToken(id, hook string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.catchUp()
+	for _, g := range s.groups {
+		for _, m := range g.members {
+			if m.inst.id == id {
+				return m.hookTokens[hook]
+			}
+		}
+	}
+	return ""
+}
