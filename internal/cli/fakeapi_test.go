@@ -172,6 +172,9 @@ func (w *world) evict(tracker ktesting.ObjectTracker, e *policyv1.Eviction) erro
 		})
 		return blocked
 	}
+	w.mu.Lock()
+	w.evictions[e.Name] = eviction{time.Now(), e.DeleteOptions.GracePeriodSeconds}
+	w.mu.Unlock()
 	go func() {
 		time.Sleep(grace)
 		if err := tracker.Delete(pods, e.Namespace, e.Name); err != nil && !apierrors.IsNotFound(err) {
@@ -179,6 +182,12 @@ func (w *world) evict(tracker ktesting.ObjectTracker, e *policyv1.Eviction) erro
 		}
 	}()
 	return nil
+}
+
+// eviction is one that was accepted, and the grace period that was asked for, if any.
+type eviction struct {
+	at    time.Time
+	grace *int64
 }
 
 func (w *world) block(pod, budget string) {

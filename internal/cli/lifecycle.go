@@ -243,10 +243,9 @@ func (r *session) awaitPods(ctx context.Context, n *corev1.Node, end ending) (dr
 			return drain.Result{}, err
 		}
 		if len(left) > 0 {
-			text := fmt.Sprintf("lifecycle hook %s lets node %s wait until %s, and %d pod(s) still run: %s", r.Lifecycle.Hook, n.Name, end.at.UTC().Format(time.RFC3339), len(left), drain.Describe(left))
-			r.warn(ctx, text)
+			r.warn(ctx, fmt.Sprintf("lifecycle hook %s lets node %s wait until %s, and %d pod(s) still run: %s", r.Lifecycle.Hook, n.Name, end.at.UTC().Format(time.RFC3339), len(left), drain.Describe(left)))
 			if onTime {
-				r.nodes.Event(ctx, n, "RecycleHookEnds", text)
+				r.nodes.Event(ctx, n, "RecycleHookEnds", fmt.Sprintf("the wait for pods ends at %s: %s", end.at.UTC().Format(time.RFC3339), drain.Describe(left)))
 			}
 		}
 	}

@@ -118,6 +118,9 @@ func (r *session) whose(ctx context.Context, l *leftover) (outcome string, mine 
 	if l.busy {
 		return "", false, nil
 	}
+	if l.record == nil && l.node != nil && node.IsNoticed(l.node) {
+		return fmt.Sprintf("AWS gave notice of it at %s: it goes with its instance; if that stays, bring it back: step restore --instance-id %s", l.node.Annotations[node.AnnotationNotice], l.InstanceID), false, nil
+	}
 	if !argo.IsWorkflow(l.Workflow) && l.Workflow != "" {
 		return fmt.Sprintf("left to %s, who runs the steps by hand: step settle --instance-id %s", l.Workflow, l.InstanceID), false, nil
 	}
@@ -130,9 +133,6 @@ func (r *session) whose(ctx context.Context, l *leftover) (outcome string, mine 
 		if ended, err = r.argo.Ended(ctx, l.Workflow, uid); err != nil || !ended {
 			return "", false, err
 		}
-	}
-	if l.record == nil && l.node != nil && node.IsNoticed(l.node) {
-		return fmt.Sprintf("AWS gave notice of it at %s: it goes with its instance; if that stays, bring it back: step restore --instance-id %s", l.node.Annotations[node.AnnotationNotice], l.InstanceID), false, nil
 	}
 	if l.record == nil && l.node != nil && l.node.Annotations[node.AnnotationReplacement] != "" && !node.IsRetiring(l.node) {
 		return fmt.Sprintf("stands by, replaced: submit it again to go on, or bring it back: step restore --instance-id %s", l.InstanceID), false, nil

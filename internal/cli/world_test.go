@@ -28,17 +28,18 @@ import (
 // steps. What the fake leaves out of an API server, fakeAPI adds.
 type world struct {
 	*testing.T
-	sim     *awssim.Sim
-	kube    *fake.Clientset
-	region  string
-	groups  *autoscaling.Client
-	ec2     *ec2.Client
-	ids     []string // of the group's members, in the order of their launch
-	mu      sync.Mutex
-	version int               // of the Node patched last
-	over    chan struct{}     // closed when the story is
-	steps   *cli.Clients      // of the steps, if not the world's own
-	budget  map[string]string // pods that may not be evicted, and the budget that says so
+	sim       *awssim.Sim
+	kube      *fake.Clientset
+	region    string
+	groups    *autoscaling.Client
+	ec2       *ec2.Client
+	ids       []string // of the group's members, in the order of their launch
+	mu        sync.Mutex
+	version   int                 // of the Node patched last
+	over      chan struct{}       // closed when the story is
+	steps     *cli.Clients        // of the steps, if not the world's own
+	budget    map[string]string   // pods that may not be evicted, and the budget that says so
+	evictions map[string]eviction // by pod
 }
 
 const group = "workers"
@@ -56,7 +57,7 @@ func inWorld(t *testing.T, change func(*awssim.Config), story func(*world)) {
 }
 
 func newWorld(ctx context.Context, t *testing.T, change func(*awssim.Config)) *world {
-	w := &world{T: t, budget: map[string]string{}, over: make(chan struct{})}
+	w := &world{T: t, budget: map[string]string{}, evictions: map[string]eviction{}, over: make(chan struct{})}
 	w.kube = w.fakeAPI()
 	config := awssim.DefaultConfig()
 	config.Kubernetes, config.MarkNodesReady, config.Region = w.kube, true, "eu-central-1"
@@ -309,6 +310,12 @@ func (w *world) nothingLeft() {
 			}
 		}
 	}
+	w.unclaimed()
+}
+
+// unclaimed checks that nobody holds a claim, whatever the Nodes carry.
+func (w *world) unclaimed() {
+	w.Helper()
 	leases, _ := w.kube.CoordinationV1().Leases("").List(context.Background(), metav1.ListOptions{})
 	for _, lease := range leases.Items {
 		w.Errorf("lease %s is left", lease.Name)

@@ -33,6 +33,7 @@ type groupXML struct {
 	Tags                             members[groupTagXML]
 	TerminationPolicies              members[string]
 	NewInstancesProtectedFromScaleIn bool
+	CapacityRebalance                bool
 	ServiceLinkedRoleARN             string
 	TrafficSources                   members[string]
 }
@@ -120,7 +121,7 @@ func (s *Sim) groupXML(g *group) groupXML {
 		Instances: memberList(g.members, (*member).xml), CreatedTime: xmlTime(g.created),
 		SuspendedProcesses: memberList(g.suspended, func(p suspension) suspendedXML { return suspendedXML{p.process, p.reason} }),
 		VPCZoneIdentifier:  g.zoneIdentifier, Tags: memberList(g.tags, g.tagXML),
-		TerminationPolicies: memberList(g.policies, same), NewInstancesProtectedFromScaleIn: g.protectNew,
+		TerminationPolicies: memberList(g.policies, same), NewInstancesProtectedFromScaleIn: g.protectNew, CapacityRebalance: g.capacityRebalance,
 		ServiceLinkedRoleARN: "arn:aws:iam::" + s.cfg.AccountID + ":role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
 	}
 	if len(g.policies) == 0 {

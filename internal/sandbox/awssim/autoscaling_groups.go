@@ -59,6 +59,9 @@ func (s *Sim) readGroup(r *request, g *group) error {
 			return err
 		}
 	}
+	if g.capacityRebalance, err = r.boolean("CapacityRebalance", g.capacityRebalance); err != nil {
+		return err
+	}
 	if g.protectNew, err = r.boolean("NewInstancesProtectedFromScaleIn", g.protectNew); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type group struct {
 	mixed             *mixedPolicy
 	policies          []string
 	protectNew        bool
+	capacityRebalance bool // told, not acted on
 	cooldown          int
 	healthCheckType   string
 	healthGrace       int
