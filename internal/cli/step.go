@@ -165,7 +165,9 @@ func (s step) execute(ctx context.Context, run *session, streams Streams) error 
 		}
 		act := func(ctx context.Context) error { return s.run(ctx, run) }
 		if s.beats {
-			act = func(ctx context.Context) error { return run.beating(ctx, func(ctx context.Context) error { return s.run(ctx, run) }) }
+			act = func(ctx context.Context) error {
+				return run.beating(ctx, func(ctx context.Context) error { return s.run(ctx, run) })
+			}
 		}
 		err := act(ctx)
 		var held *claim.HeldError
