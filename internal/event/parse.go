@@ -189,10 +189,13 @@ func (e *twiceError) Error() string { return e.path }
 // within puts the way to an object in front of the key that it has twice.
 func within(step string, err error) error {
 	var twice *twiceError
-	if errors.As(err, &twice) {
-		return &twiceError{step + "." + twice.path}
+	if !errors.As(err, &twice) {
+		return err
 	}
-	return err
+	if strings.HasPrefix(twice.path, "[") {
+		return &twiceError{step + twice.path}
+	}
+	return &twiceError{step + "." + twice.path}
 }
 
 var errDeep = fmt.Errorf("it is nested more than %d deep", deepest)
