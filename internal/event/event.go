@@ -11,6 +11,9 @@ import (
 // send to it (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html#eb-event-size).
 const MaxBody = 256 << 10
 
+// MaxRequest is the most bytes that the webhook takes.
+const MaxRequest = 16 << 10
+
 // WorkflowTemplates that events start.
 const (
 	DrainTerminating = "drain-terminating"
@@ -43,7 +46,7 @@ type Receiver struct{ Account, Region string }
 // sends to SQS: an event of EventBridge, a lifecycle hook's own notification, an alarm's notification, and each of them
 // inside one of SNS (https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html).
 func (r Receiver) Decide(body []byte) (Order, error) {
-	top, err := parse(body)
+	top, err := parse(body, MaxBody)
 	if err == nil && top.has("TopicArn") {
 		top, err = unwrap(top)
 	}
@@ -78,7 +81,7 @@ func unwrap(top object) (object, *DroppedError) {
 	if top.dropped.err != nil {
 		return object{}, top.dropped.err
 	}
-	inner, err := parse([]byte(message))
+	inner, err := parse([]byte(message), MaxBody)
 	if err != nil {
 		return object{}, drop("notification of SNS: Message: %s", err.Reason)
 	}

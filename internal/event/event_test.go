@@ -59,11 +59,20 @@ func TestALongestBodyIsTaken(t *testing.T) {
 	}
 }
 
+func TestALongRequestIsDropped(t *testing.T) {
+	body := `{"node": "n"}`
+	for blanks, good := range map[int]bool{event.MaxRequest - len(body): true, event.MaxRequest + 1 - len(body): false} {
+		if order, err := event.Webhook([]byte(body+strings.Repeat(" ", blanks)), ""); (err == nil) != good {
+			t.Errorf("%d blanks: %+v, %v", blanks, order, err)
+		}
+	}
+}
+
 // Times that the form of RFC 3339 allows or forbids, and that time.Parse by itself sees otherwise.
 func TestTimes(t *testing.T) {
 	for at, good := range map[string]bool{
 		"2026-01-31T22:15:04Z": true, "2026-01-31T22:15:04.123456789Z": true, "2026-01-31T22:15:04+05:30": true, "2024-02-29T00:00:00Z": true,
-		"2025-02-29T00:00:00Z": false, "2026-01-31T22:15:04,5Z": false, "2026-01-31t22:15:04z": false, "2026-01-31T2:15:04Z": false, "2026-01-31T24:00:00Z": false,
+		"2026-01-31T22:15:04+24:00": false, "2026-01-31T22:15:04-05:60": false, "2026-01-31T22:15:60Z": false, "2025-02-29T00:00:00Z": false, "2026-01-31T22:15:04,5Z": false, "2026-01-31t22:15:04z": false, "2026-01-31T2:15:04Z": false, "2026-01-31T24:00:00Z": false,
 		"2026-01-31 22:15:04Z": false, "2026-01-31T22:15:04+0000": false, "2026-01-31T22:15:04Z\n": false, "1769897704": false, "": false,
 	} {
 		body := strings.Replace(spotEvent(""), "2026-01-31T22:15:04Z", strings.ReplaceAll(at, "\n", `\n`), 1)

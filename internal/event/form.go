@@ -44,10 +44,10 @@ var (
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
 	alarmARN = form{pattern: regexp.MustCompile(`^arn:aws[a-z-]*:cloudwatch:([a-z0-9-]+):([0-9]{12}):alarm:[\pL\pM\pN\pP\pS ]{1,255}$`), says: "the ARN of an alarm", also: plain}
 
-	rfc3339 = form{pattern: regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$`),
+	rfc3339 = form{pattern: regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`),
 		says: "an RFC 3339 time such as 2026-01-31T22:15:00Z", also: parses(time.RFC3339)}
 	// CloudWatch writes its zone without the colon of RFC 3339.
-	cloudWatchTime = form{pattern: regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:?[0-9]{2})$`),
+	cloudWatchTime = form{pattern: regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])$`),
 		says: "a time such as 2026-01-31T22:15:00.000+0000", also: parses(time.RFC3339, "2006-01-02T15:04:05Z0700")}
 
 	visible = regexp.MustCompile(`^[\pL\pM\pN\pP\pS ]{1,255}$`)

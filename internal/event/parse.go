@@ -149,12 +149,12 @@ func shown(text string) string {
 	return fmt.Sprintf("%q", text)
 }
 
-// parse reads a body as one JSON object, strictly.
-func parse(body []byte) (object, *DroppedError) {
+// parse reads a body of at most so many bytes as one JSON object, strictly.
+func parse(body []byte, most int) (object, *DroppedError) {
 	var whole json.RawMessage
 	switch {
-	case len(body) > MaxBody:
-		return object{}, drop("the body has more than %d bytes", MaxBody)
+	case len(body) > most:
+		return object{}, drop("the body has more than %d bytes", most)
 	case len(bytes.TrimSpace(body)) == 0:
 		return object{}, drop("the body is empty")
 	case !utf8.Valid(body):

@@ -26,7 +26,7 @@ var (
 // Webhook says what a request to the webhook starts: the recycle of one node, with the body as its parameters. The same body
 // starts nothing again, unless key, the header Idempotency-Key, is another one. The error is a *DroppedError.
 func Webhook(body []byte, key string) (Order, error) {
-	o, err := parse(body)
+	o, err := parse(body, MaxRequest)
 	if err != nil {
 		return Order{}, err
 	}
