@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strings"
 )
 
 // alarm reads a change of state from EventBridge
@@ -63,12 +64,19 @@ func (r Receiver) notifiedAlarm(top object) Order {
 	return own.alarmed(top, found, alarmed{arn: arn, name: top.text("AlarmName", alarmName), at: top.text("StateChangeTime", cloudWatchTime)})
 }
 
+// targetTracking is how the names of alarms begin that Auto Scaling makes for its scaling policies. They are about a group, and
+// go off whenever it is to grow or to shrink (https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-target-tracking.html).
+const targetTracking = "TargetTracking-"
+
 type alarmed struct{ arn, name, at string }
 
 // alarmed makes the order. Both forms of one change of state make the same one, since both have its ARN and timestamp.
 func (r Receiver) alarmed(o object, found dimensions, a alarmed) Order {
 	if parts := alarmARN.pattern.FindStringSubmatch(a.arn); parts != nil && (parts[1] != r.Region || parts[2] != r.Account) {
 		o.drop("the ARN of the alarm is %s, expected one of account %s in %s", shown(a.arn), r.Account, r.Region)
+	}
+	if strings.HasPrefix(a.name, targetTracking) {
+		o.drop("the alarm %s belongs to a scaling policy of target tracking: it says nothing about a node", shown(a.name))
 	}
 	if found.instance == "" && found.group == "" {
 		o.drop("no metric of the alarm has the dimension %s or %s", dimensionInstance, dimensionGroup)
