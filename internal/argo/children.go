@@ -145,31 +145,34 @@ func (w Workflows) Start(ctx context.Context, o Order) (started bool, err error)
 // either comes before what the template says (https://argo-workflows.readthedocs.io/en/latest/fields/#ttlstrategy).
 const kept = int64(45 * 24 * 3600)
 
-// workflow names a template, its arguments and how long it is kept, and nothing else: a controller with templateReferencing
-// Strict takes little more.
-func (o Order) workflow(name string) *unstructured.Unstructured {
+// Workflow is one that names a template and its arguments and nothing else: a controller with templateReferencing Strict takes
+// little more.
+func Workflow(template, name string, parameters map[string]string) *unstructured.Unstructured {
 	w := &unstructured.Unstructured{}
 	w.SetAPIVersion("argoproj.io/v1alpha1")
 	w.SetKind("Workflow")
 	w.SetName(name)
+	w.SetLabels(map[string]string{"app.kubernetes.io/name": "eks-recycle"})
+	all := []any{}
+	for _, name := range sortedKeys(parameters) {
+		all = append(all, map[string]any{"name": name, "value": parameters[name]})
+	}
+	w.Object["spec"] = map[string]any{
+		"workflowTemplateRef": map[string]any{"name": template},
+		"arguments":           map[string]any{"parameters": all},
+	}
+	return w
+}
+
+func (o Order) workflow(name string) *unstructured.Unstructured {
+	w := Workflow(o.Template, name, o.Parameters)
 	w.SetNamespace(o.Namespace)
 	w.SetLabels(map[string]string{"app.kubernetes.io/name": "eks-recycle", LabelFleet: o.Fleet, LabelInstance: o.Child.Instance})
 	w.SetAnnotations(map[string]string{AnnotationNode: o.Child.Node, AnnotationGroup: o.Child.Group, AnnotationZone: o.Child.Zone})
 	if o.Parent.UID != "" {
 		w.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: w.GetAPIVersion(), Kind: w.GetKind(), Name: o.Parent.Name, UID: types.UID(o.Parent.UID)}})
+		w.Object["spec"].(map[string]any)["ttlStrategy"] = map[string]any{"secondsAfterSuccess": kept, "secondsAfterFailure": kept}
 	}
-	var parameters []any
-	for _, name := range sortedKeys(o.Parameters) {
-		parameters = append(parameters, map[string]any{"name": name, "value": o.Parameters[name]})
-	}
-	spec := map[string]any{
-		"workflowTemplateRef": map[string]any{"name": o.Template},
-		"arguments":           map[string]any{"parameters": parameters},
-	}
-	if o.Parent.UID != "" {
-		spec["ttlStrategy"] = map[string]any{"secondsAfterSuccess": kept, "secondsAfterFailure": kept}
-	}
-	w.Object["spec"] = spec
 	return w
 }
 

@@ -22,6 +22,7 @@ import (
 // Streams is all that a run touches of its process, besides flags and environment. Connect builds the clients; tests put
 // their own in its place.
 type Streams struct {
+	In       io.Reader // nil means stdin
 	Out, Err io.Writer
 	Connect  func(context.Context, Options) (*Clients, error)
 	Jitter   func(time.Duration) time.Duration // of waits; nil means at random
@@ -46,6 +47,7 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 			"node back. Each step may be killed and run again at any time. Exit codes: 0 done, 1 failed, 2 bad usage,\n" +
 			"75 not done yet (run it again). Every flag can be given as an environment variable.",
 		HideVersion:     true,
+		Reader:          streams.In,
 		Writer:          streams.Out,
 		ErrWriter:       streams.Err,
 		ExitErrHandler:  func(*cli.Context, error) {},

@@ -51,6 +51,7 @@ type Options struct {
 	Lifecycle          LifecycleOptions
 	Leave              LeaveOptions
 	Alarm              AlarmOptions
+	Event              EventOptions
 }
 
 // nodeFlags say which node is recycled and how. All steps of a recycle have them, so that one set of parameters and
@@ -85,21 +86,27 @@ func podFlags() []cli.Flag {
 	}
 }
 
-// sharedFlags are those of every step.
+// sharedFlags are those of every step that asks AWS or a cluster for anything.
 func sharedFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		text("cluster", "", "`NAME` of the EKS cluster; empty means the kubeconfig's, or the one this runs in"),
 		text("region", "", "AWS `REGION`; empty means the AWS SDK's default chain"),
 		length("poll-window", 20*time.Minute, "how long one attempt waits before it exits 75"),
 		length("poll-interval", 10*time.Second, "pause between two looks at AWS"),
 		&cli.BoolFlag{Name: "dry-run", EnvVars: env("dry-run"), Usage: "read everything, change nothing, say what would change"},
-		text("output-dir", "", "`DIRECTORY` for the output parameters, one file each; empty means none"),
 		text("workflow-uid", "", "holder of the claim on the instance; empty means this user and host"),
 		text("workflow-name", "", "who recycles, for people, as `NAMESPACE/NAME`"),
 		text("lease-namespace", "eks-recycle", "`NAMESPACE` of the claims; the same for everyone who may recycle nodes of the cluster"),
 		length("claim-duration", 5*time.Minute, "how long a claim outlives a step that died"),
 		text("kubeconfig", "", "kubeconfig `FILE`; empty means KUBECONFIG, ~/.kube/config, or the cluster this runs in"),
 		text("context", "", "kubeconfig `CONTEXT`"),
+	}, everyFlags()...)
+}
+
+// everyFlags are those of every step.
+func everyFlags() []cli.Flag {
+	return []cli.Flag{
+		text("output-dir", "", "`DIRECTORY` for the output parameters, one file each; empty means none"),
 		text("log-format", "", "text or json; empty means text on a terminal and json elsewhere"),
 		text("log-level", "info", "debug, info, warn or error"),
 	}
@@ -194,10 +201,10 @@ func (o Options) validate(c *cli.Context, s step) error {
 	if o.PollInterval > time.Hour {
 		return fmt.Errorf("--poll-interval must be at most 1h")
 	}
-	if problems := validation.IsDNS1123Label(o.LeaseNamespace); len(problems) > 0 {
+	if problems := validation.IsDNS1123Label(o.LeaseNamespace); len(problems) > 0 && !s.alone {
 		return fmt.Errorf("--lease-namespace %q is malformed: %s", o.LeaseNamespace, problems[0])
 	}
-	if o.ClaimDuration < 3*time.Second {
+	if o.ClaimDuration < 3*time.Second && !s.alone {
 		return fmt.Errorf("--claim-duration must be at least 3s")
 	}
 	return nil

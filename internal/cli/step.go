@@ -18,6 +18,7 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/drain"
+	"github.com/eks-recycle/eks-recycle/internal/event"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 	"github.com/eks-recycle/eks-recycle/internal/poll"
@@ -32,6 +33,7 @@ type step struct {
 	run         func(context.Context, *session) error
 	anyNode     bool // works on no one node
 	onlyAWS     bool // asks the cluster for nothing
+	alone       bool // asks neither AWS nor a cluster for anything
 	own         func() []cli.Flag
 	beats       bool // keeps a lifecycle action waiting, if one is given
 	read        func(*cli.Context, *Options) error
@@ -39,14 +41,16 @@ type step struct {
 }
 
 func (s step) flags() []cli.Flag {
-	if s.own == nil {
-		flags := nodeFlags()
-		if s.beats {
-			flags = append(flags, lifecycleFlags()...)
-		}
-		return append(flags, sharedFlags()...)
+	switch {
+	case s.alone:
+		return append(s.own(), everyFlags()...)
+	case s.beats:
+		return append(append(nodeFlags(), lifecycleFlags()...), sharedFlags()...)
+	case s.own == nil:
+		return append(nodeFlags(), sharedFlags()...)
+	default:
+		return append(s.own(), sharedFlags()...)
 	}
-	return append(s.own(), sharedFlags()...)
 }
 
 func steps() []step {
@@ -76,6 +80,7 @@ func steps() []step {
 			own: leaveFlags, read: readLeave, outputs: []string{"node-name", "pods-waiting"}},
 		{name: "alarm", usage: "start the recycle of the node that an alarm is about, unless its group cools down", run: alarm, anyNode: true,
 			own: alarmFlags, read: readAlarm, outputs: []string{"instance-id", "asg-name"}},
+		{name: "event", usage: "say what an event would start; start nothing", run: eventStep, anyNode: true, alone: true, own: eventFlags, read: readEvent},
 	}
 }
 
@@ -97,6 +102,7 @@ type Result struct {
 	Nodes               []Candidate   `json:"nodes,omitempty"` // selected
 	Reaped              []Reaped      `json:"reaped,omitempty"`
 	Fleet               *FleetSummary `json:"fleet,omitempty"`
+	Event               *event.Order  `json:"event,omitempty"`   // what an event starts
 	Changes             []string      `json:"changes,omitempty"` // made, or with --dry-run: that would be made
 	Warnings            []string      `json:"warnings,omitempty"`
 	Hint                string        `json:"hint,omitempty"`
@@ -150,6 +156,9 @@ func (s step) execute(ctx context.Context, run *session, streams Streams) error 
 		if err := argo.WriteOutputs(run.OutputDir, nil); err != nil {
 			return usageError{err}
 		}
+	}
+	if s.alone {
+		return s.run(ctx, run)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, run.PollWindow, errWindow)
 	defer cancel()
@@ -230,9 +239,13 @@ func (r *session) finish(s step, err error, streams Streams) error {
 	return argo.WriteOutputs(r.OutputDir, values)
 }
 
-// print writes the result as one line of JSON, or, if it is asked for and there is one, as a table.
+// print writes the result as one line of JSON, or, if it is asked for and there is one, as a table or a manifest.
 func (r *session) print(w io.Writer) error {
 	switch {
+	case r.Event.Output == "workflow" && r.result.Event != nil:
+		return manifest(w, r.result.Event)
+	case r.Event.Output == "workflow": // stderr says why there is none
+		return nil
 	case r.Select.Output == "table" && r.result.Fleet != nil:
 		return r.result.Fleet.table(w)
 	case r.Select.Output == "table" && r.result.Status != "Done": // a failure has none: stderr says it

@@ -1,0 +1,68 @@
+package event
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// webhookParameters are those of recycle-node that a request may set: all but fleet, which recycle-fleet sets.
+var webhookParameters = []string{
+	"instance-id", "node", "label-selector", "namespace", "cluster", "region", "action", "evict", "max-wait", "on-timeout",
+	"replacement-timeout", "suspend-az-rebalance", "poll-window", "claim-duration", "dry-run", "log-level",
+}
+
+var (
+	nodeName       = form{pattern: regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`), says: "the name of a Node"}
+	parameterValue = form{pattern: regexp.MustCompile(`^[ -~]{0,1000}$`), says: "a string of at most 1000 printable ASCII characters without {{", also: plain}
+	idempotencyKey = form{pattern: regexp.MustCompile(`^[!-~]{0,255}$`), says: "at most 255 printable ASCII characters without blanks"}
+)
+
+// Webhook says what a request to the webhook starts: the recycle of one node, with the body as its parameters. The same body
+// starts nothing again, unless key, the header Idempotency-Key, is another one. The error is a *DroppedError.
+func Webhook(body []byte, key string) (Order, error) {
+	o, err := parse(body, MaxRequest)
+	if err != nil {
+		return Order{}, err
+	}
+	o = o.about("webhook")
+	if !idempotencyKey.fits(key) {
+		o.drop("the header Idempotency-Key is %s, expected %s", shown(key), idempotencyKey.says)
+	}
+	parameters := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(o.fields)) {
+		if !slices.Contains(webhookParameters, name) {
+			o.drop("%s is no parameter that a request may set, expected some of %s", shown(name), strings.Join(webhookParameters, ", "))
+		}
+		parameters[name] = o.text(name, parameterValue)
+	}
+	id, node := parameters["instance-id"], parameters["node"]
+	switch {
+	case (id == "") == (node == ""):
+		o.drop("expected exactly one of instance-id and node")
+	case id != "":
+		o.text("instance-id", instanceID)
+	default:
+		o.text("node", nodeName)
+	}
+	return o.end(Order{Template: RecycleNode, Name: webhookName(parameters, key), Parameters: parameters})
+}
+
+// webhookName hashes the parameters as JSON with sorted keys and without blanks, then, after a blank, the key if there is one.
+func webhookName(parameters map[string]string, key string) string {
+	var canonical bytes.Buffer
+	encoder := json.NewEncoder(&canonical)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(parameters) // strings always encode
+	text := strings.TrimSuffix(canonical.String(), "\n")
+	if key != "" {
+		text += " " + key
+	}
+	sum := sha256.Sum256([]byte(text))
+	return "webhook-" + hex.EncodeToString(sum[:8])
+}
