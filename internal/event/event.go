@@ -118,14 +118,14 @@ func (r Receiver) eventBridge(top object) Order {
 	own := Receiver{Account: top.text("account", accountID), Region: top.text("region", regionName)}
 	r.check(top, "account", own.Account, r.Account)
 	r.check(top, "region", own.Region, r.Region)
-	at, detail := top.text("time", rfc3339), top.object("detail")
+	detail := top.object("detail")
 	switch kind {
 	case typeTerminate:
-		return termination(detail, at)
-	case typeAlarm:
+		return termination(detail, top.text("time", rfc3339))
+	case typeAlarm: // what counts is the time of its change of state
 		return own.alarm(top, detail)
 	default:
-		return spot(kind, detail, at)
+		return spot(kind, detail, top.text("time", rfc3339))
 	}
 }
 
