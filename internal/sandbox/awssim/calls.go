@@ -100,6 +100,15 @@ func (s *Sim) resources(r *request) []Resource {
 				out = append(out, Resource{s.groupARN("*", name), map[string]string{}})
 			}
 		}
+	case "sqs":
+		// All but ListQueues know the queue, whether it exists or not.
+		name := r.params.str("QueueName")
+		if url := r.params.str("QueueUrl"); url != "" {
+			name = url[strings.LastIndex(url, "/")+1:]
+		}
+		if name != "" {
+			out = append(out, Resource{s.queueARN(name), map[string]string{}})
+		}
 	case "ec2":
 		if readOnly(r.action) {
 			break

@@ -32,6 +32,7 @@ func (s *Sim) controlRoutes() *http.ServeMux {
 	mux.HandleFunc("POST /_sim/instances/{id}/rejoin", func(w http.ResponseWriter, r *http.Request) { finish(w, s.RejoinNode(r.PathValue("id"))) })
 	mux.HandleFunc("POST /_sim/instances/{id}/leave", s.postLeave)
 	mux.HandleFunc("POST /_sim/groups/{name}/azrebalance", s.postRebalance)
+	mux.HandleFunc("GET /_sim/queues/{name}", s.getMessages)
 	mux.HandleFunc("POST /_sim/tokenreview", s.reviewToken)
 	return mux
 }
@@ -155,6 +156,15 @@ func (s *Sim) postRebalance(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]bool{"acted": acted})
+}
+
+func (s *Sim) getMessages(w http.ResponseWriter, r *http.Request) {
+	messages, err := s.Messages(r.PathValue("name"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, messages)
 }
 
 // readJSON refuses fields that nothing reads: a typing error in a test's

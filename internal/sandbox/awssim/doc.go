@@ -1,7 +1,8 @@
 // Package awssim plays the part of AWS that recycling a node touches: an HTTP
 // server that speaks the wire protocols of Auto Scaling, EC2 and STS
-// (Query/XML) and of EKS DescribeCluster (REST-JSON) on one endpoint, so that
-// unmodified SDKs and the AWS CLI work against it through AWS_ENDPOINT_URL.
+// (Query/XML), of EKS DescribeCluster (REST-JSON) and of SQS (JSON) on one
+// endpoint, so that unmodified SDKs and the AWS CLI work against it through
+// AWS_ENDPOINT_URL.
 //
 // Behind the protocols is a state machine: groups launch, replace and scale in
 // instances with latencies, refuse what AWS refuses with AWS's own codes and
@@ -43,7 +44,12 @@
 //	POST   /_sim/instances/{id}/leave        its Node goes while it runs: {"nodeLeaves":"not-ready"} or "deleted"
 //	POST   /_sim/instances/{id}/rejoin       its Node deleted and registered anew: same name, another UID, nothing kept
 //	POST   /_sim/groups/{name}/azrebalance   moves one instance to the emptiest zone
+//	GET    /_sim/queues/{name}               every message that the queue has held, with its fate
 //	POST   /_sim/tokenreview                 a TokenReview webhook for EKS tokens (k8s-aws-v1.…)
+//
+// Queues are standard queues of SQS without message attributes and delays. A
+// message moves to the dead-letter queue at the receive after the last that
+// the redrive policy allows, and counts its receives anew there.
 //
 // Kinds of faults: error-before (refused, nothing done), error-after (done,
 // and yet answered with an error), drop-before and drop-after (connection
