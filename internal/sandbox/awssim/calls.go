@@ -109,6 +109,13 @@ func (s *Sim) resources(r *request) []Resource {
 		if name != "" {
 			out = append(out, Resource{s.queueARN(name), map[string]string{}})
 		}
+	case "events":
+		switch name := r.params.str("Name") + r.params.str("Rule"); {
+		case r.action == "PutEvents":
+			out = append(out, Resource{fmt.Sprintf("arn:aws:events:%s:%s:event-bus/default", s.cfg.Region, s.cfg.AccountID), map[string]string{}})
+		case name != "":
+			out = append(out, Resource{s.ruleARN(name), map[string]string{}})
+		}
 	case "ec2":
 		if readOnly(r.action) {
 			break

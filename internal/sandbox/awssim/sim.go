@@ -35,6 +35,7 @@ type Sim struct {
 	lags      *rand.Rand
 	luck      *rand.Rand // of random faults
 	queues    []*queue
+	rules     []*rule
 	mail      *rand.Rand // of ids of messages and events, apart as those of requests are
 
 	services map[string]service
@@ -69,6 +70,7 @@ func New(cfg Config) *Sim {
 		"ec2":         {namespace: "http://ec2.amazonaws.com/doc/2016-11-15/", version: "2016-11-15", actions: s.ec2Actions()},
 		"sts":         {namespace: "https://sts.amazonaws.com/doc/2011-06-15/", version: "2011-06-15", actions: s.stsActions()},
 		"sqs":         {actions: s.sqsActions()},
+		"events":      {actions: s.eventsActions()},
 	}
 	s.control = s.controlRoutes()
 	if cfg.Kubernetes != nil {
