@@ -25,7 +25,11 @@ func (s *Sim) putHook(r *request) (any, error) {
 	if next.heartbeat, err = r.integer("HeartbeatTimeout", next.heartbeat); err != nil {
 		return nil, err
 	}
-	next.target, next.role, next.notification = r.str("NotificationTargetARN"), r.str("RoleARN"), r.str("NotificationMetadata")
+	for name, field := range map[string]*string{"NotificationTargetARN": &next.target, "RoleARN": &next.role, "NotificationMetadata": &next.notification} {
+		if r.has(name) { // what is not given stays; an empty target is none
+			*field = r.str(name)
+		}
+	}
 	switch {
 	case next.transition != hookLaunching && next.transition != hookTerminating:
 		return nil, validation("Lifecycle transition must be one of %s, %s", hookLaunching, hookTerminating)
@@ -34,7 +38,19 @@ func (s *Sim) putHook(r *request) (any, error) {
 	case next.heartbeat < 30 || next.heartbeat > 7200:
 		return nil, validation("Heartbeat timeout must be between 30 and 7200 seconds")
 	}
+	if r.str("NotificationTargetARN") != "" {
+		if err := s.testTarget(g, &next); err != nil {
+			return nil, err
+		}
+	}
 	*h = next
+	if s.cfg.HookChange == HookChangeApplies {
+		for _, m := range g.members {
+			if a := m.action(h); a != nil {
+				a.terms = next
+			}
+		}
+	}
 	if g.hook(name) == nil {
 		g.hooks = append(g.hooks, h)
 	}
@@ -82,7 +98,8 @@ func (s *Sim) describeHooks(r *request) (any, error) {
 	})}, nil
 }
 
-// deleteHook abandons what waits for it, as AWS does.
+// deleteHook completes what waits for it first: "ABANDON for launching
+// instances, CONTINUE for terminating instances" (API reference).
 func (s *Sim) deleteHook(r *request) (any, error) {
 	g, err := s.openGroup(r)
 	if err != nil {
@@ -93,16 +110,30 @@ func (s *Sim) deleteHook(r *request) (any, error) {
 		return nil, validation("No Lifecycle Hook found")
 	}
 	g.hooks = slices.DeleteFunc(g.hooks, func(o *hook) bool { return o == h })
+	result := "CONTINUE"
+	if h.transition == hookLaunching {
+		result = "ABANDON"
+	}
 	for _, m := range slices.Clone(g.members) {
-		if _, waits := m.hookTokens[h.name]; waits {
-			s.completeHook(m, h.name, "ABANDON")
+		if a := m.action(h); a != nil {
+			s.complete(m, a, result, s.origin(CauseCall))
 		}
 	}
 	return empty{}, nil
 }
 
-// waiting is the member that a lifecycle action is about, by id or token.
-func (s *Sim) waiting(r *request) (*member, *hook, error) {
+// action is the one of a hook that a member waits for.
+func (m *member) action(h *hook) *action {
+	i := slices.IndexFunc(m.actions, func(a *action) bool { return a.hook == h })
+	if i < 0 {
+		return nil
+	}
+	return m.actions[i]
+}
+
+// waiting is the action that a call is about, by token or instance id. A token
+// counts before an id: one that is no longer good is refused whatever waits.
+func (s *Sim) waiting(r *request) (*member, *action, error) {
 	g, err := s.groupOf(r)
 	if err != nil {
 		return nil, nil, err
@@ -111,17 +142,21 @@ func (s *Sim) waiting(r *request) (*member, *hook, error) {
 	if h == nil {
 		return nil, nil, validation("No Lifecycle Hook found")
 	}
+	token, id := r.str("LifecycleActionToken"), r.str("InstanceId")
 	for _, m := range g.members {
-		token, waits := m.hookTokens[h.name]
-		if waits && (r.str("InstanceId") == m.inst.id || r.str("LifecycleActionToken") == token) {
-			return m, h, nil
+		a := m.action(h)
+		if a != nil && (token == "" || a.token == token) && (id == "" || m.inst.id == id) && token+id != "" {
+			return m, a, nil
 		}
 	}
-	return nil, nil, validation("No active Lifecycle Action found with instance ID %s", r.str("InstanceId"))
+	if token != "" {
+		return nil, nil, validation("No active Lifecycle Action found with token %s", token)
+	}
+	return nil, nil, validation("No active Lifecycle Action found with instance ID %s", id)
 }
 
 func (s *Sim) completeLifecycleAction(r *request) (any, error) {
-	m, h, err := s.waiting(r)
+	m, a, err := s.waiting(r)
 	if err != nil {
 		return nil, err
 	}
@@ -132,17 +167,15 @@ func (s *Sim) completeLifecycleAction(r *request) (any, error) {
 	if result != "CONTINUE" && result != "ABANDON" {
 		return nil, validation("Lifecycle action result must be either CONTINUE or ABANDON")
 	}
-	s.completeHook(m, h.name, result)
+	s.complete(m, a, result, s.origin(CauseCall))
 	return empty{}, nil
 }
 
 func (s *Sim) recordHeartbeat(r *request) (any, error) {
-	m, h, err := s.waiting(r)
+	m, a, err := s.waiting(r)
 	if err != nil {
 		return nil, err
 	}
-	// A new token makes the running deadline void.
-	m.hookTokens[h.name] = uuid(s.rng)
-	s.heartbeat(m, h, m.hooksBegan)
+	s.extend(m, a, s.origin(CauseCall))
 	return empty{}, nil
 }

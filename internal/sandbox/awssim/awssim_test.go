@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
@@ -29,6 +31,8 @@ type world struct {
 	ec2 *ec2.Client
 	sts *sts.Client
 	eks *eks.Client
+	sqs *sqs.Client
+	bus *eventbridge.Client
 }
 
 const (
@@ -59,7 +63,7 @@ func newWorld(t *testing.T, sim *awssim.Sim, region string) *world {
 			return aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "sandbox"}, nil
 		}),
 	}
-	return &world{t, t.Context(), sim, autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg), sts.NewFromConfig(cfg), eks.NewFromConfig(cfg)}
+	return &world{t, t.Context(), sim, autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg), sts.NewFromConfig(cfg), eks.NewFromConfig(cfg), sqs.NewFromConfig(cfg), eventbridge.NewFromConfig(cfg)}
 }
 
 // group creates one and waits until it is whole.

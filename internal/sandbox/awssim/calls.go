@@ -100,6 +100,22 @@ func (s *Sim) resources(r *request) []Resource {
 				out = append(out, Resource{s.groupARN("*", name), map[string]string{}})
 			}
 		}
+	case "sqs":
+		// All but ListQueues know the queue, whether it exists or not.
+		name := r.params.str("QueueName")
+		if url := r.params.str("QueueUrl"); url != "" {
+			name = url[strings.LastIndex(url, "/")+1:]
+		}
+		if name != "" {
+			out = append(out, Resource{s.queueARN(name), map[string]string{}})
+		}
+	case "events":
+		switch name := r.params.str("Name") + r.params.str("Rule"); {
+		case r.action == "PutEvents":
+			out = append(out, Resource{fmt.Sprintf("arn:aws:events:%s:%s:event-bus/default", s.cfg.Region, s.cfg.AccountID), map[string]string{}})
+		case name != "":
+			out = append(out, Resource{s.ruleARN(name), map[string]string{}})
+		}
 	case "ec2":
 		if readOnly(r.action) {
 			break

@@ -25,6 +25,9 @@ const (
 
 	AtMaxRefuse = "refuse" // ExitStandby at MaxSize is a ValidationError, the default
 	AtMaxAllow  = "allow"  // desired capacity goes above MaxSize
+
+	HookChangeApplies = "applies"     // a changed hook counts for what waits for it, its timeout from the next heartbeat; the default
+	HookChangeNewOnly = "new-actions" // what waits keeps the terms it began with
 )
 
 // Config is what a simulator starts with. Fields with a JSON name can be
@@ -52,6 +55,7 @@ type Config struct {
 	TerminatedVisible time.Duration `json:"terminatedVisible"` // how long EC2 still shows a terminated instance
 	Reconcile         time.Duration `json:"reconcile"`         // a change to the group's reaction
 	HealthCheck       time.Duration `json:"healthCheck"`       // a dead InService instance to Unhealthy
+	SpotNotice        time.Duration `json:"spotNotice"`        // a spot interruption warning to the end of the instance
 	LaunchRetry       time.Duration `json:"launchRetry"`       // first pause after a failed launch, doubled up to 16 times
 	AZRebalanceAfter  time.Duration `json:"azRebalanceAfter"`  // zones out of balance to AZRebalance
 	RefreshPatience   time.Duration `json:"refreshPatience"`   // how long an instance refresh waits for Standby instances; 0: an hour
@@ -76,6 +80,7 @@ type Config struct {
 	NodeNaming        string `json:"nodeNaming"`
 	DetachFromStandby string `json:"detachFromStandby"`
 	ExitStandbyAtMax  string `json:"exitStandbyAtMax"`
+	HookChange        string `json:"hookChange"`
 
 	InstanceType         string `json:"instanceType"`         // where the group names none
 	RootDeviceType       string `json:"rootDeviceType"`       // ebs or instance-store
@@ -118,6 +123,7 @@ func DefaultConfig() Config {
 		Stopping: 30 * time.Second, Starting: 15 * time.Second, Terminating: 40 * time.Second,
 		TerminatedVisible: time.Hour, Reconcile: 2 * time.Second, HealthCheck: 15 * time.Second,
 		LaunchRetry: 30 * time.Second, AZRebalanceAfter: 30 * time.Second, RefreshPatience: time.Hour,
+		SpotNotice: 2 * time.Minute,
 	}
 }
 
@@ -134,6 +140,7 @@ func (c Config) withDefaults() Config {
 	str(&c.NodeNaming, NamingIP)
 	str(&c.DetachFromStandby, DetachAccept)
 	str(&c.ExitStandbyAtMax, AtMaxRefuse)
+	str(&c.HookChange, HookChangeApplies)
 	str(&c.NodeLeaves, LeaveNotReady)
 	str(&c.InstanceType, "m5.large")
 	str(&c.RootDeviceType, "ebs")
@@ -170,6 +177,7 @@ func (c Config) validate() error {
 		{"nodeNaming", c.NodeNaming, []string{NamingIP, NamingResource, NamingInstanceID}},
 		{"detachFromStandby", c.DetachFromStandby, []string{DetachAccept, DetachRefuse}},
 		{"exitStandbyAtMax", c.ExitStandbyAtMax, []string{AtMaxRefuse, AtMaxAllow}},
+		{"hookChange", c.HookChange, []string{HookChangeApplies, HookChangeNewOnly}},
 		{"nodeLeaves", c.NodeLeaves, []string{LeaveNotReady, LeaveDeleted}},
 		{"rootDeviceType", c.RootDeviceType, []string{"ebs", "instance-store"}},
 	} {

@@ -32,6 +32,13 @@ func (s *Sim) controlRoutes() *http.ServeMux {
 	mux.HandleFunc("POST /_sim/instances/{id}/rejoin", func(w http.ResponseWriter, r *http.Request) { finish(w, s.RejoinNode(r.PathValue("id"))) })
 	mux.HandleFunc("POST /_sim/instances/{id}/leave", s.postLeave)
 	mux.HandleFunc("POST /_sim/groups/{name}/azrebalance", s.postRebalance)
+	mux.HandleFunc("POST /_sim/instances/{id}/spot-interruption", func(w http.ResponseWriter, r *http.Request) { finish(w, s.InterruptSpot(r.PathValue("id"))) })
+	mux.HandleFunc("POST /_sim/instances/{id}/rebalance-recommendation", func(w http.ResponseWriter, r *http.Request) {
+		finish(w, s.RecommendRebalance(r.PathValue("id")))
+	})
+	mux.HandleFunc("POST /_sim/alarms", s.postAlarm)
+	mux.HandleFunc("POST /_sim/events", s.postEvent)
+	mux.HandleFunc("GET /_sim/queues/{name}", s.getMessages)
 	mux.HandleFunc("POST /_sim/tokenreview", s.reviewToken)
 	return mux
 }
@@ -155,6 +162,39 @@ func (s *Sim) postRebalance(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]bool{"acted": acted})
+}
+
+func (s *Sim) postAlarm(w http.ResponseWriter, r *http.Request) {
+	var a Alarm
+	if err := readJSON(w, r, &a); err != nil {
+		refuse(w, err)
+		return
+	}
+	finish(w, s.RaiseAlarm(a))
+}
+
+// postEvent takes the body as it is, and answers with what the rules did with it.
+func (s *Sim) postEvent(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	deliveries, err := s.PutEvent(string(body))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, deliveries)
+}
+
+func (s *Sim) getMessages(w http.ResponseWriter, r *http.Request) {
+	messages, err := s.Messages(r.PathValue("name"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, messages)
 }
 
 // readJSON refuses fields that nothing reads: a typing error in a test's

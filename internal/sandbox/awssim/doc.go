@@ -1,7 +1,8 @@
 // Package awssim plays the part of AWS that recycling a node touches: an HTTP
 // server that speaks the wire protocols of Auto Scaling, EC2 and STS
-// (Query/XML) and of EKS DescribeCluster (REST-JSON) on one endpoint, so that
-// unmodified SDKs and the AWS CLI work against it through AWS_ENDPOINT_URL.
+// (Query/XML), of EKS DescribeCluster (REST-JSON) and of SQS and
+// EventBridge (JSON) on one endpoint, so that unmodified SDKs and the AWS CLI work against it through
+// AWS_ENDPOINT_URL.
 //
 // Behind the protocols is a state machine: groups launch, replace and scale in
 // instances with latencies, refuse what AWS refuses with AWS's own codes and
@@ -43,7 +44,29 @@
 //	POST   /_sim/instances/{id}/leave        its Node goes while it runs: {"nodeLeaves":"not-ready"} or "deleted"
 //	POST   /_sim/instances/{id}/rejoin       its Node deleted and registered anew: same name, another UID, nothing kept
 //	POST   /_sim/groups/{name}/azrebalance   moves one instance to the emptiest zone
+//	POST   /_sim/instances/{id}/spot-interruption         warns now, and takes the spot instance after spotNotice
+//	POST   /_sim/instances/{id}/rebalance-recommendation  says that a spot instance is at risk
+//	POST   /_sim/alarms                      {"name":"hot","state":"ALARM","previousState":"OK","instanceId":"i-…","via":"eventbridge"};
+//	                                         or "asgName"; "via":"sns" or "sns-raw" with "queue" and perhaps "topicArn"; "time"
+//	POST   /_sim/events                      an event of EventBridge, put on the bus as it is; answers with what the rules did with it
+//	GET    /_sim/queues/{name}               every message that the queue has held, with its fate
 //	POST   /_sim/tokenreview                 a TokenReview webhook for EKS tokens (k8s-aws-v1.…)
+//
+// Queues are standard queues of SQS without message attributes and delays. A
+// message moves to the dead-letter queue at the receive after the last that
+// the redrive policy allows, and counts its receives anew there.
+//
+// The default event bus carries the events EC2 Instance-launch and -terminate
+// Lifecycle Action, EC2 Spot Instance Interruption Warning, EC2 Instance
+// Rebalance Recommendation and CloudWatch Alarm State Change, as AWS documents
+// them, to the queues that are targets of matching rules. A queue takes from
+// EventBridge and SNS only what its policy lets in; who calls SendMessage is
+// not asked. A lifecycle hook with a queue as its notification target sends
+// there in its own form.
+//
+// A lifecycle action shows in /_sim/events as kind hook, from its deadline on,
+// each heartbeat as kind heartbeat, from one deadline to the next, and its end
+// as kind hook again, from the deadline to the result.
 //
 // Kinds of faults: error-before (refused, nothing done), error-after (done,
 // and yet answered with an error), drop-before and drop-after (connection
@@ -67,6 +90,13 @@
 // A program in the same process may [Sim.Observe] every call and every change.
 //
 // # Where it is not AWS
+//
+// Events arrive at once and once. Event patterns know the operators prefix,
+// suffix, equals-ignore-case, anything-but and exists, and refuse others, as
+// queue policies refuse what they do not know. A topic of SNS as a hook's
+// target gets nothing. No source says whether a changed hook counts for what
+// already waits for it (the setting hookChange), nor what a call about a
+// lifecycle action with neither token nor instance id is told.
 //
 // No source gives the words of ExitStandby's refusals (Launch suspended, at
 // MaxSize) and of ScalingActivityInProgress for one instance; they follow the

@@ -3,7 +3,8 @@ package awssim
 import "time"
 
 // Kinds of [Event]. From and To are lifecycle states, states of EC2, numbers,
-// "running" and "suspended", or statuses of a refresh.
+// "running" and "suspended", or statuses of a refresh; of a hook they are the
+// deadline of the wait, in RFC 3339, and in the end the result.
 const (
 	KindLifecycle = "lifecycle"
 	KindInstance  = "instance"
@@ -13,6 +14,8 @@ const (
 	KindProcess   = "process"
 	KindRefresh   = "refresh"
 	KindNode      = "node"
+	KindHook      = "hook"      // a lifecycle action begins or ends
+	KindHeartbeat = "heartbeat" // one goes on: from its deadline to the next
 )
 
 // Causes of an [Event]: what set off the activity that it is part of.
@@ -25,6 +28,8 @@ const (
 	CauseUnhealthy   = "unhealthy"    // found dead, or called unhealthy
 	CauseRefresh     = "refresh"      // an instance refresh
 	CauseHook        = "hook"         // a launch abandoned by its lifecycle hook
+	CauseTimeout     = "timeout"      // the time of a lifecycle action was over
+	CauseSpot        = "spot"         // EC2 took a spot instance back
 )
 
 // Event is one change of state, whoever caused it. Call and AccessKey are
@@ -33,16 +38,27 @@ const (
 type Event struct {
 	Seq       int       `json:"seq"`
 	Time      time.Time `json:"time"`
-	Kind      string    `json:"kind"` // lifecycle, instance, desired, min, max, process, refresh, node
+	Kind      string    `json:"kind"` // lifecycle, instance, desired, min, max, process, refresh, node, hook, heartbeat
 	Group     string    `json:"group,omitempty"`
 	Instance  string    `json:"instance,omitempty"`
 	Node      string    `json:"node,omitempty"`
 	Process   string    `json:"process,omitempty"`
+	Hook      string    `json:"hook,omitempty"`
 	From      string    `json:"from"`
 	To        string    `json:"to"`
 	Cause     string    `json:"cause,omitempty"`
 	Call      int       `json:"call,omitempty"` // sequence number
 	AccessKey string    `json:"accessKeyId,omitempty"`
+}
+
+// Margin is how long before its deadline a lifecycle action was heard of, by a
+// heartbeat or by its result; false for other events.
+func (e Event) Margin() (time.Duration, bool) {
+	deadline, err := time.Parse(time.RFC3339Nano, e.From)
+	if err != nil || e.Kind != KindHook && e.Kind != KindHeartbeat {
+		return 0, false
+	}
+	return deadline.Sub(e.Time), true
 }
 
 // origin is what set something off.

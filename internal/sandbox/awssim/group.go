@@ -91,20 +91,19 @@ type suspension struct {
 
 // member is an instance as its group sees it.
 type member struct {
-	inst       *instance
-	group      *group
-	state      string
-	step       int    // counts changes of state, so that a late appointment sees it is stale
-	origin     origin // of its latest activity
-	healthy    bool
-	deadSince  time.Time // when the group's health check began to see it dead
-	protected  bool
-	weight     string
-	template   template
-	surplus    bool // launched above desired by AZRebalance: counts once in service
-	activity   *activity
-	hookTokens map[string]string // token by hook, while it waits for them
-	hooksBegan time.Time
+	inst      *instance
+	group     *group
+	state     string
+	step      int    // counts changes of state, so that a late appointment sees it is stale
+	origin    origin // of its latest activity
+	healthy   bool
+	deadSince time.Time // when the group's health check began to see it dead
+	protected bool
+	weight    string
+	template  template
+	surplus   bool // launched above desired by AZRebalance: counts once in service
+	activity  *activity
+	actions   []*action // those it waits for, by the order of their hooks
 }
 
 func (g *group) isSuspended(process string) bool {

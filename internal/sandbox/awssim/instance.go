@@ -142,12 +142,18 @@ func (s *Sim) startInstance(inst *instance, why origin) {
 }
 
 func (s *Sim) terminateInstance(inst *instance, why origin) {
+	s.endInstance(inst, why, "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown",
+		"User initiated ("+time.Now().UTC().Format("2006-01-02 15:04:05")+" GMT)")
+}
+
+// endInstance is a termination with its reason: code and message of the state,
+// and what the transition says.
+func (s *Sim) endInstance(inst *instance, why origin, code, message, transition string) {
 	if inst.state == ec2ShuttingDown || inst.state == ec2Terminated {
 		return
 	}
 	inst.origin = why
-	inst.reasonCode, inst.reasonMessage = "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown"
-	inst.transitionReason = "User initiated (" + time.Now().UTC().Format("2006-01-02 15:04:05") + " GMT)"
+	inst.reasonCode, inst.reasonMessage, inst.transitionReason = code, message, transition
 	s.setInstanceState(inst, ec2ShuttingDown)
 	s.afterInstance(inst, s.cfg.Terminating, func() {
 		s.setInstanceState(inst, ec2Terminated)

@@ -18,6 +18,10 @@ import (
 type request struct {
 	params
 	service, action, region, accessKey, userAgent string
+
+	ctx  context.Context // of a call that may wait
+	host string          // under which the caller found the simulator
+	body []byte          // of a JSON call, which params hold flattened
 }
 
 // handler answers a call under the lock.
@@ -50,6 +54,10 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+	var body []byte
+	if service, _, _ := jsonTarget(r.Header); err == nil && service != "" {
+		body, err = readJSONBody(w, r, values)
+	}
 	who, ok := scopeOf(r.Header, values)
 	reply := s.reply(r, who, values)
 	if err != nil {
@@ -63,6 +71,7 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req := &request{
 		params: params{reply.service, values}, service: reply.service, action: reply.action,
 		region: who.region, accessKey: who.accessKey, userAgent: r.UserAgent(),
+		ctx: r.Context(), host: r.Host, body: body,
 	}
 	result, err := s.perform(r.Context(), req)
 	if errors.Is(err, errDropped) {
@@ -160,6 +169,9 @@ func (s *Sim) execute(r *request) (any, error) {
 	}
 	known := s.services[r.service]
 	do, ok := known.actions[r.action]
+	if !ok && known.version == "" {
+		return nil, fail("UnknownOperationException", "the simulator knows no %s of %s", r.action, r.service)
+	}
 	if !ok {
 		return nil, fail("InvalidAction", "Could not find operation %s for version %s", r.action, known.version)
 	}
@@ -179,6 +191,7 @@ func (s *Sim) execute(r *request) (any, error) {
 // reply is how one call is answered: the protocol of its service.
 type reply struct {
 	service, action, namespace, requestID string
+	jsonVersion                           string // empty: not the JSON protocol
 	writers                               *sync.Pool
 }
 
@@ -186,6 +199,10 @@ func (s *Sim) reply(r *http.Request, who scope, values url.Values) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := reply{action: values.Get("Action"), requestID: uuid(s.requests), writers: &s.writers}
+	if service, action, version := jsonTarget(r.Header); service != "" {
+		out.service, out.action, out.jsonVersion = service, action, version
+		return out
+	}
 	if name, ok := strings.CutPrefix(r.URL.Path, "/clusters/"); ok {
 		values.Set("name", name)
 		out.service, out.action = "eks", "DescribeCluster"
@@ -202,7 +219,7 @@ func (s *Sim) reply(r *http.Request, who scope, values url.Values) reply {
 	if _, known := s.services[out.service]; !known {
 		out.service = "autoscaling"
 		for name, candidate := range s.services {
-			if values.Get("Version") == candidate.version {
+			if candidate.version != "" && values.Get("Version") == candidate.version {
 				out.service = name
 			}
 		}
@@ -217,6 +234,10 @@ func (p reply) succeed(w http.ResponseWriter, result any) {
 		return
 	}
 	w.Header().Set("X-Amzn-Requestid", p.requestID)
+	if p.jsonVersion != "" {
+		p.writeJSONAnswer(w, http.StatusOK, result)
+		return
+	}
 	if p.service != "ec2" {
 		p.write(w, http.StatusOK, queryAnswer{p.namespace, p.action, p.requestID, result})
 		return
@@ -229,6 +250,10 @@ func (p reply) succeed(w http.ResponseWriter, result any) {
 
 func (p reply) fail(w http.ResponseWriter, e *apiError) {
 	w.Header().Set("X-Amzn-Requestid", p.requestID)
+	if p.jsonVersion != "" {
+		p.failJSON(w, e)
+		return
+	}
 	switch p.service {
 	case "eks":
 		code := e.Code

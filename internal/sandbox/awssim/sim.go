@@ -34,6 +34,9 @@ type Sim struct {
 	history   []snapshot // while reads are stale
 	lags      *rand.Rand
 	luck      *rand.Rand // of random faults
+	queues    []*queue
+	rules     []*rule
+	mail      *rand.Rand // of ids of messages and events, apart as those of requests are
 
 	services map[string]service
 	control  *http.ServeMux
@@ -57,6 +60,7 @@ func New(cfg Config) *Sim {
 		requests:  rand.New(rand.NewPCG(cfg.Seed, 1)),
 		lags:      rand.New(rand.NewPCG(cfg.Seed, 2)),
 		luck:      rand.New(rand.NewPCG(cfg.Seed, 3)),
+		mail:      rand.New(rand.NewPCG(cfg.Seed, 4)),
 		agenda:    newAgenda(),
 		instances: map[string]*instance{},
 		buckets:   map[string]*bucket{},
@@ -65,6 +69,8 @@ func New(cfg Config) *Sim {
 		"autoscaling": {namespace: "http://autoscaling.amazonaws.com/doc/2011-01-01/", version: "2011-01-01", actions: s.autoscalingActions()},
 		"ec2":         {namespace: "http://ec2.amazonaws.com/doc/2016-11-15/", version: "2016-11-15", actions: s.ec2Actions()},
 		"sts":         {namespace: "https://sts.amazonaws.com/doc/2011-06-15/", version: "2011-06-15", actions: s.stsActions()},
+		"sqs":         {actions: s.sqsActions()},
+		"events":      {actions: s.eventsActions()},
 	}
 	s.control = s.controlRoutes()
 	if cfg.Kubernetes != nil {
