@@ -7,8 +7,10 @@ func (s *Sim) LifecycleToken(id, hook string) string {
 	s.catchUp()
 	for _, g := range s.groups {
 		for _, m := range g.members {
-			if m.inst.id == id {
-				return m.hookTokens[hook]
+			for _, a := range m.actions {
+				if m.inst.id == id && a.hook.name == hook {
+					return a.token
+				}
 			}
 		}
 	}
