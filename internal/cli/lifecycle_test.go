@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -312,10 +311,10 @@ func TestDrainTerminatingWaitsForARecycleUnderWay(t *testing.T) {
 		w.pod(id, "batch", 2*time.Hour, nil)
 		ended := make(chan outcome)
 		go func() {
-			w.tries2("recycle-1", "standby", "--instance-id", id)
-			w.tries2("recycle-1", "taint", "--instance-id", id)
-			ended <- w.tries2("recycle-1", "drain", "--instance-id", id)
-			w.tries2("recycle-1", "settle", "--instance-id", id, "--workflow-status", "Failed")
+			w.triesAs("recycle-1", "standby", "--instance-id", id)
+			w.triesAs("recycle-1", "taint", "--instance-id", id)
+			ended <- w.triesAs("recycle-1", "drain", "--instance-id", id)
+			w.triesAs("recycle-1", "settle", "--instance-id", id, "--workflow-status", "Failed")
 			close(ended)
 		}()
 		time.Sleep(30 * time.Minute)
@@ -338,14 +337,14 @@ func TestDrainTerminatingWaitsForARecycleUnderWay(t *testing.T) {
 	})
 }
 
-func (w *world) tries2(holder, name string, flags ...string) (o outcome) {
+func (w *world) triesAs(holder, name string, flags ...string) (o outcome) {
 	for range 400 {
 		if o = w.stepAs(w.Context(), holder, name, flags...); o.code != 75 {
 			return o
 		}
 		time.Sleep(10 * time.Second)
 	}
-	w.Error(fmt.Sprintf("step %s is never done", name))
+	w.Errorf("step %s is never done", name)
 	return o
 }
 

@@ -171,7 +171,7 @@ var (
 func (o Options) validate(c *cli.Context, s step) error {
 	switch {
 	case c.NArg() > 0:
-		return hint.Errorf("all inputs are flags: step "+c.Command.Name+" --help", "argument %q is not expected", c.Args().First())
+		return hint.Errorf("all inputs are flags: step "+s.name+" --help", "argument %q is not expected", c.Args().First())
 	case s.anyNode && s.own == nil && o.InstanceID+o.Node != "":
 		return hint.Errorf("to settle one node: step settle", "step %s works on all nodes: it takes neither --instance-id nor --node", s.name)
 	case !s.anyNode && (o.InstanceID == "") == (o.Node == ""):
@@ -183,15 +183,8 @@ func (o Options) validate(c *cli.Context, s step) error {
 	case o.Cluster != "" && !clusterForm.MatchString(o.Cluster):
 		return hint.Errorf("the name, not the ARN: aws eks list-clusters", "cluster name %q is malformed", o.Cluster)
 	}
-	for name, allowed := range map[string][]string{
-		"action": {"stop", "terminate"}, "result": {asg.Continue, asg.Abandon}, "on-timeout": {"fail", "evict"}, "on-failure": {"stop", "continue"}, "max-unavailable-of": {"group", "all"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
-	} {
-		if own, ok := s.choices[name]; ok {
-			allowed = own
-		}
-		if has(c, name) && !slices.Contains(allowed, c.String(name)) {
-			return fmt.Errorf("--%s %q is not one of: %s", name, c.String(name), strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
-		}
+	if err := chosen(c, s); err != nil {
+		return err
 	}
 	for _, name := range []string{"poll-window", "recycle-poll-window", "poll-interval", "replacement-timeout", "max-wait", "claim-duration"} {
 		if has(c, name) && c.Duration(name) <= 0 {
@@ -206,6 +199,22 @@ func (o Options) validate(c *cli.Context, s step) error {
 	}
 	if o.ClaimDuration < 3*time.Second && !s.alone {
 		return fmt.Errorf("--claim-duration must be at least 3s")
+	}
+	return nil
+}
+
+// chosen checks flags that take one of a few values.
+func chosen(c *cli.Context, s step) error {
+	for name, allowed := range map[string][]string{
+		"action": {"stop", "terminate"}, "result": {asg.Continue, asg.Abandon}, "on-timeout": {"fail", "evict"}, "on-failure": {"stop", "continue"},
+		"max-unavailable-of": {"group", "all"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
+	} {
+		if own, ok := s.choices[name]; ok {
+			allowed = own
+		}
+		if has(c, name) && !slices.Contains(allowed, c.String(name)) {
+			return fmt.Errorf("--%s %q is not one of: %s", name, c.String(name), strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
+		}
 	}
 	return nil
 }

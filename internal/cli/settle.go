@@ -37,7 +37,7 @@ func settle(ctx context.Context, r *session) error {
 	if n == nil && target.Instance.Gone() && target.Lifecycle() != asg.Standby { // by another hand, or by spot reclaim
 		return errors.Join(r.nothingLeft(ctx, id), r.sayWhatIsLeft(ctx, target.Instance), r.done("instance %s is %s, nothing is left of it", id, target.Instance.State))
 	}
-	if target.IsTerminating() || (n != nil && node.IsNoticed(n) && target.Lifecycle() != asg.Standby && target.Lifecycle() != asg.EnteringStandby) {
+	if taken(target, n) {
 		return errors.Join(r.nothingLeft(ctx, id), r.done("AWS takes instance %s: its node stays closed and goes with it", id))
 	}
 	begun, err := r.begun(ctx, target, n)
@@ -68,6 +68,12 @@ func settle(ctx context.Context, r *session) error {
 	default:
 		return r.letGo(ctx, id)
 	}
+}
+
+// taken reports that AWS takes the instance, whatever a recycle does about it. One on standby has been a recycle's before.
+func taken(t asg.Target, n *corev1.Node) bool {
+	state := t.Lifecycle()
+	return t.IsTerminating() || (n != nil && node.IsNoticed(n) && state != asg.Standby && state != asg.EnteringStandby)
 }
 
 // giveUp ends a retirement whose instance is in service, on a Node without the marks that would say why: either the slow
