@@ -38,6 +38,7 @@ func (s *Sim) controlRoutes() *http.ServeMux {
 	})
 	mux.HandleFunc("POST /_sim/alarms", s.postAlarm)
 	mux.HandleFunc("POST /_sim/events", s.postEvent)
+	mux.HandleFunc("PUT /_sim/stacks/{name}", s.putStack)
 	mux.HandleFunc("GET /_sim/queues/{name}", s.getMessages)
 	mux.HandleFunc("POST /_sim/tokenreview", s.reviewToken)
 	return mux
@@ -186,6 +187,23 @@ func (s *Sim) postEvent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, deliveries)
+}
+
+func (s *Sim) putStack(w http.ResponseWriter, r *http.Request) {
+	var stack struct {
+		Template   string            `json:"template"`
+		Parameters map[string]string `json:"parameters"`
+	}
+	if err := readJSON(w, r, &stack); err != nil {
+		refuse(w, err)
+		return
+	}
+	out, err := s.LoadTemplate(r.PathValue("name"), []byte(stack.Template), stack.Parameters)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, out)
 }
 
 func (s *Sim) getMessages(w http.ResponseWriter, r *http.Request) {

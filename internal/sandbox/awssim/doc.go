@@ -49,6 +49,8 @@
 //	POST   /_sim/alarms                      {"name":"hot","state":"ALARM","previousState":"OK","instanceId":"i-…","via":"eventbridge"};
 //	                                         or "asgName"; "via":"sns" or "sns-raw" with "queue" and perhaps "topicArn"; "time"
 //	POST   /_sim/events                      an event of EventBridge, put on the bus as it is; answers with what the rules did with it
+//	PUT    /_sim/stacks/{name}               {"template":"…","parameters":{}}: makes what a CloudFormation template holds of queues,
+//	                                         queue policies, rules and lifecycle hooks; answers with names, outputs and IAM policies
 //	GET    /_sim/queues/{name}               every message that the queue has held, with its fate
 //	POST   /_sim/tokenreview                 a TokenReview webhook for EKS tokens (k8s-aws-v1.…)
 //
