@@ -34,4 +34,6 @@ jetstream {
 }
 
 // natsMonitor is a page of the server's monitoring: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring
-func natsMonitor(page string) string { return "http://" + hostPort(loopback, portNATSMonitor) + "/" + page }
+func natsMonitor(page string) string {
+	return "http://" + hostPort(loopback, portNATSMonitor) + "/" + page
+}

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// fixesVersion is part of the cache key: raise it when mend or argoManifests change.
+// fixesVersion is part of the cache key: raise it when mend or the folders of manifests change.
 const fixesVersion = 1
 
 // prepare lays out the folder that a module is built in.
