@@ -68,10 +68,7 @@ func (s sandbox) createGroup(ctx context.Context, endpoint string) error {
 		return err
 	}
 	client := autoscaling.New(autoscaling.Options{
-		Region: region, BaseEndpoint: &endpoint,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey}, nil
-		}),
+		Region: region, BaseEndpoint: &endpoint, Credentials: credentials(),
 	})
 	tag := func(key, value string) types.Tag {
 		return types.Tag{Key: &key, Value: &value, PropagateAtLaunch: aws.Bool(true)}
@@ -87,6 +84,13 @@ func (s sandbox) createGroup(ctx context.Context, endpoint string) error {
 		return fmt.Errorf("creating the group of worker nodes: %w", err)
 	}
 	return nil
+}
+
+// credentials are any: awssim takes them all.
+func credentials() aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey}, nil
+	})
 }
 
 // configureAWS changes awssim's settings through its control API.

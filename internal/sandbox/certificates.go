@@ -19,6 +19,7 @@ func subjects() []pki.Subject {
 		{File: "apiserver-kubelet", User: "kube-apiserver-kubelet-client", Groups: []string{"system:masters"}},
 		{File: "kubelet-server", User: controlNode, Addresses: own, Names: []string{controlNode}},
 		{File: "service-accounts", User: "service-accounts"},
+		{File: "nats", User: "nats", Addresses: own},
 	}
 }
 

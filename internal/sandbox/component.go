@@ -29,6 +29,8 @@ const (
 	portKubelet       = 10250
 	portKubeletHealth = 10248
 	portKwok          = 10247
+	portNATS          = 14222
+	portNATSMonitor   = 18222
 )
 
 // Names in the cluster. The manifests and the sandbox's overlay of the workflows know those of the control node.

@@ -25,7 +25,7 @@ func TestComponentsAreRunAsRecorded(t *testing.T) {
 	r := runtime{containerd: "/usr/bin/containerd", cniPlugins: "/usr/lib/cni", snapshotter: "overlayfs"}
 	for _, c := range []component{
 		etcd(l), apiserver(l), controllerManager(l), scheduler(l), containerd(l, r), kubelet(l), ownAWS(l),
-		kwok(l, l.kubeconfig("kwok")),
+		kwok(l, l.kubeconfig("kwok")), nats(l),
 	} {
 		t.Run(c.Name, func(t *testing.T) {
 			if c.ready == nil {

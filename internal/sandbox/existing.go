@@ -26,6 +26,10 @@ func (s sandbox) upOnExisting(ctx context.Context, o Options) (*Cluster, error) 
 	if err != nil {
 		return nil, fmt.Errorf("finding kubeconfig %q: %w", o.Kubeconfig, err)
 	}
+	if o.Events {
+		return nil, hint.Errorf("apply workflows/overlays/example-events there, with Argo Events installed",
+			"using another cluster: only a cluster of the sandbox's own gets Argo Events")
+	}
 	if err := checkAWSAddress(o.AWSAddress); err != nil {
 		return nil, err
 	}

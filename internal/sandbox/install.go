@@ -18,7 +18,7 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 )
 
-//go:embed manifests/argo manifests/access
+//go:embed manifests/argo manifests/access manifests/events
 var manifests embed.FS
 
 const controllerDeployment = "workflow-controller"
@@ -49,7 +49,7 @@ func namespace(name string, labels map[string]any) *unstructured.Unstructured {
 }
 
 func (s sandbox) installArgo(ctx context.Context, k kube, upstream string) error {
-	objects, err := renderArgo(upstream)
+	objects, err := renderUpstream(upstream, "argo")
 	if err != nil {
 		return err
 	}
@@ -59,15 +59,15 @@ func (s sandbox) installArgo(ctx context.Context, k kube, upstream string) error
 	return nil
 }
 
-// renderArgo lays the sandbox's changes over Argo's own manifests, in memory.
-func renderArgo(upstream string) ([]*unstructured.Unstructured, error) {
+// renderUpstream lays the sandbox's changes, a folder of its manifests, over Argo's own manifests, in memory.
+func renderUpstream(upstream, changes string) ([]*unstructured.Unstructured, error) {
 	mem := filesys.MakeFsInMemory()
 	for from, tree := range map[string]fs.FS{"/manifests/upstream": os.DirFS(upstream), "/": manifests} {
 		if err := copyTree(mem, from, tree); err != nil {
 			return nil, fmt.Errorf("reading Argo's manifests: %w", err)
 		}
 	}
-	return render(mem, "/manifests/argo")
+	return render(mem, "/manifests/"+changes)
 }
 
 func renderAccess() ([]*unstructured.Unstructured, error) {
@@ -111,7 +111,11 @@ func render(files filesys.FileSystem, dir string) ([]*unstructured.Unstructured,
 
 // installWorkflows applies the sandbox's overlay of the shipped workflows.
 func (s sandbox) installWorkflows(ctx context.Context, k kube, c *Cluster) error {
-	objects, err := render(filesys.MakeFsOnDisk(), filepath.Join(s.layout.root, "workflows", "overlays", "sandbox"))
+	overlay := "sandbox"
+	if c.Events {
+		overlay = "sandbox-events"
+	}
+	objects, err := s.renderWorkflows(overlay)
 	if err != nil {
 		return err
 	}
@@ -129,6 +133,10 @@ func (s sandbox) installWorkflows(ctx context.Context, k kube, c *Cluster) error
 	}
 	s.say("workflows are installed")
 	return nil
+}
+
+func (s sandbox) renderWorkflows(overlay string) ([]*unstructured.Unstructured, error) {
+	return render(filesys.MakeFsOnDisk(), filepath.Join(s.layout.root, "workflows", "overlays", overlay))
 }
 
 // awaitAll waits for what runs in the cluster.

@@ -9,10 +9,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	goruntime "runtime"
 	"time"
 
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/image"
 )
 
@@ -59,16 +59,12 @@ func (s sandbox) fingerprint() (string, error) {
 	}
 	h := sha256.New()
 	fmt.Fprintln(h, own)
-	keys, err := filepath.Glob(s.layout.cache("keys", "*"))
-	if err != nil {
-		return "", fmt.Errorf("listing the components' keys: %w", err)
-	}
-	for _, k := range keys {
-		content, err := os.ReadFile(k)
+	for _, program := range components.Cluster() {
+		content, err := os.ReadFile(s.layout.cache("keys", program))
 		if err != nil {
 			return "", fmt.Errorf("reading a component's key: %w", err)
 		}
-		fmt.Fprintln(h, filepath.Base(k), string(content))
+		fmt.Fprintln(h, program, string(content))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
@@ -89,16 +85,18 @@ func stepImageOf(l layout) image.Image {
 
 // clusterImages are the other images that the sandbox's own cluster runs, under the names that Argo's manifests use.
 func clusterImages(l layout) []image.Image {
-	program := func(reference, from, to, user string) image.Image {
-		return image.Image{
-			Reference: reference, Architecture: goruntime.GOARCH, User: user, Entrypoint: []string{to},
-			Files: []image.File{{Path: to, From: from, Mode: 0o755}},
-			Env:   []string{"PATH=/bin"},
-		}
-	}
 	return []image.Image{
-		program(pauseImage, l.own("pause"), "/pause", "65532"),
-		program(executorImage(), l.program("argoexec"), "/bin/argoexec", "8737"),
-		program(controllerImage(), l.program("workflow-controller"), "/bin/workflow-controller", "8737"),
+		programImage(pauseImage, l.own("pause"), "/pause", "65532"),
+		programImage(executorImage(), l.program("argoexec"), "/bin/argoexec", "8737"),
+		programImage(controllerImage(), l.program("workflow-controller"), "/bin/workflow-controller", "8737"),
+	}
+}
+
+// programImage holds one static program.
+func programImage(reference, from, to, user string) image.Image {
+	return image.Image{
+		Reference: reference, Architecture: goruntime.GOARCH, User: user, Entrypoint: []string{to},
+		Files: []image.File{{Path: to, From: from, Mode: 0o755}},
+		Env:   []string{"PATH=/bin"},
 	}
 }

@@ -17,6 +17,7 @@ import (
 func restartable() map[string]func(layout) component {
 	return map[string]func(layout) component{
 		"etcd": etcd, "kube-apiserver": apiserver, "kube-controller-manager": controllerManager, "kube-scheduler": scheduler, "kubelet": kubelet,
+		"nats": nats,
 	}
 }
 

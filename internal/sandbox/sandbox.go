@@ -28,6 +28,8 @@ type Options struct {
 	Kubeconfig string
 	// AWSAddress is the host:port at which the pods of that existing cluster reach this machine.
 	AWSAddress string
+	// Events adds Argo Events and what starts recycles by events. A sandbox that has them keeps them until it ends.
+	Events bool
 	// Progress is told what happens. It may be nil.
 	Progress func(Progress)
 }
@@ -60,6 +62,8 @@ type Cluster struct {
 	Logs string `json:"logs"`
 	// Existing tells that the cluster is not the sandbox's own.
 	Existing bool `json:"existing"`
+	// Events tells that events start recycles.
+	Events bool `json:"events"`
 	// Started is when it came up.
 	Started time.Time `json:"started"`
 	// Fingerprint and StepDigest tell of which programs and which step it was made.

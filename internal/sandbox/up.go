@@ -26,7 +26,11 @@ func (s sandbox) up(ctx context.Context, o Options) (*Cluster, error) {
 	if err := installPackages(ctx, func(text string) { s.say("%s", text) }); err != nil {
 		return nil, err
 	}
-	built, err := s.build(ctx, components.All())
+	programs := components.Cluster()
+	if o.Events {
+		programs = append(programs, components.Events()...)
+	}
+	built, err := s.build(ctx, programs)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +43,10 @@ func (s sandbox) up(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	if c, why := s.healthy(ctx, fingerprint); c != nil {
-		return s.refresh(ctx, c)
+		if c, err = s.refresh(ctx, c); err != nil || !o.Events {
+			return c, err
+		}
+		return c, s.addEvents(ctx, c, built.EventsManifests)
 	} else if why != "" {
 		s.say("starting afresh: %s", why)
 	}
@@ -47,6 +54,9 @@ func (s sandbox) up(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c, err := s.bringUp(ctx, built, fingerprint)
+	if err == nil && o.Events {
+		err = s.addEvents(ctx, c, built.EventsManifests)
+	}
 	if err != nil {
 		s.say("stopping again what was started; logs are in %s", s.layout.logs())
 		return nil, errors.Join(err, s.down(ctx))

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox"
@@ -30,6 +31,7 @@ type suite struct {
 	workflows wfclient.Interface
 	groups    *autoscaling.Client
 	ec2       *ec2.Client
+	sqs       *sqs.Client
 	policy    iampolicy.Policy
 }
 
@@ -85,7 +87,7 @@ func newSuite(c *sandbox.Cluster) (*suite, error) {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "sandbox"}, nil
 		})}
-	s.groups, s.ec2 = autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg)
+	s.groups, s.ec2, s.sqs = autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	document, err := os.ReadFile("../../workflows/base/iam-policy.json")
 	if err != nil {
 		return nil, err

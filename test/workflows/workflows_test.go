@@ -21,7 +21,9 @@ import (
 const shipped = "../../workflows"
 
 // kustomizations are the folders that a user may apply.
-func kustomizations() []string { return []string{"base", "overlays/example", "overlays/sandbox"} }
+func kustomizations() []string {
+	return []string{"base", "overlays/example", "overlays/example-events", "overlays/sandbox", "overlays/sandbox-events"}
+}
 
 func read(t *testing.T, elem ...string) []byte {
 	t.Helper()

@@ -24,6 +24,8 @@ type Built struct {
 	Bin string
 	// ArgoManifests are Argo Workflows' own manifests of the version that was built.
 	ArgoManifests string
+	// EventsManifests are those of Argo Events, if it was built.
+	EventsManifests string
 }
 
 // Path is the path of a program.
@@ -35,7 +37,8 @@ func (b Builder) Build(ctx context.Context, programs ...string) (Built, error) {
 	if err != nil {
 		return Built{}, err
 	}
-	out := Built{Bin: filepath.Join(b.Cache, "bin"), ArgoManifests: filepath.Join(b.Cache, "argo-manifests")}
+	out := Built{Bin: filepath.Join(b.Cache, "bin"), ArgoManifests: filepath.Join(b.Cache, "argo-manifests"),
+		EventsManifests: filepath.Join(b.Cache, "argo-events-manifests")}
 	for _, dir := range []string{out.Bin, filepath.Join(b.Cache, "keys")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return Built{}, fmt.Errorf("creating the cache of components: %w", err)

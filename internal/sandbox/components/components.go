@@ -1,5 +1,5 @@
-// Package components builds the sandbox's programs (Kubernetes, Argo Workflows, kwok, etcd) from their published Go
-// modules: no container registry and no release download is needed, only the Go module proxy. The versions are those of the
+// Package components builds the sandbox's programs (Kubernetes, Argo Workflows, kwok, etcd, and if asked Argo Events and
+// NATS) from their published Go modules: no container registry and no release download is needed, only the Go module proxy. The versions are those of the
 // go.mod files in the folders beside this file. What was built is kept until one of those files, the build flags or the Go
 // version changes. It does not run anything that it builds.
 package components
@@ -15,11 +15,14 @@ const (
 	ArgoVersion       = "v3.7.18"
 	KwokVersion       = "v0.7.0"
 	EtcdVersion       = "v3.6.8"
+	EventsVersion     = "v1.9.7"
+	NATSVersion       = "v2.12.15"
 )
 
 const (
-	argoModule = "github.com/argoproj/argo-workflows/v3"
-	kubeModule = "k8s.io/kubernetes"
+	argoModule   = "github.com/argoproj/argo-workflows/v3"
+	kubeModule   = "k8s.io/kubernetes"
+	eventsModule = "github.com/argoproj/argo-events"
 )
 
 // Program is one main package and the name of the file built from it.
@@ -35,6 +38,8 @@ type module struct {
 	stamps   []string
 	// vendored modules are built from a vendor folder, in which what their published zips lack is added.
 	vendored bool
+	// forEvents modules are for a sandbox that is asked for events.
+	forEvents bool
 }
 
 func modules() []module {
@@ -55,6 +60,18 @@ func modules() []module {
 			},
 			stamps:   stamps(),
 			vendored: true,
+		},
+		{name: "nats", programs: []Program{{"nats-server", "github.com/nats-io/nats-server/v2"}}, forEvents: true},
+		{
+			name:     "events",
+			programs: []Program{{"argo-events", eventsModule + "/cmd"}},
+			stamps: []string{
+				eventsModule + ".version=" + EventsVersion,
+				eventsModule + ".gitTag=" + EventsVersion,
+				eventsModule + ".gitCommit=" + EventsVersion,
+				eventsModule + ".gitTreeState=clean",
+			},
+			forEvents: true,
 		},
 	}
 }
@@ -109,10 +126,18 @@ func (m module) only(names []string) module {
 	return m
 }
 
-// All are the names of all programs.
-func All() []string {
+// Cluster are the names of the programs of every cluster.
+func Cluster() []string { return names(false) }
+
+// Events are the names of those that make a cluster listen to events.
+func Events() []string { return names(true) }
+
+func names(forEvents bool) []string {
 	var out []string
 	for _, m := range modules() {
+		if m.forEvents != forEvents {
+			continue
+		}
 		for _, p := range m.programs {
 			out = append(out, p.Name)
 		}

@@ -16,6 +16,8 @@ func TestVersionsAreThoseOfTheModules(t *testing.T) {
 		{"cluster", "github.com/argoproj/argo-workflows/v3", ArgoVersion},
 		{"cluster", "sigs.k8s.io/kwok", KwokVersion},
 		{"etcd", "go.etcd.io/etcd/server/v3", EtcdVersion},
+		{"events", "github.com/argoproj/argo-events", EventsVersion},
+		{"nats", "github.com/nats-io/nats-server/v2", NATSVersion},
 	} {
 		content, err := os.ReadFile(filepath.Join(tt.module, "go.mod"))
 		if err != nil {

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// fixesVersion is part of the cache key: raise it when mend or argoManifests change.
+// fixesVersion is part of the cache key: raise it when mend or the folders of manifests change.
 const fixesVersion = 1
 
 // prepare lays out the folder that a module is built in.
@@ -19,6 +19,15 @@ func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work strin
 		if err := copyFile(filepath.Join(b.Source, m.name, name), filepath.Join(work, name)); err != nil {
 			return err
 		}
+	}
+	if m.name == "events" {
+		if output, err := gc.run(ctx, work, "mod", "download", eventsModule); err != nil {
+			return fmt.Errorf("downloading Argo Events: %w\n%s", err, output)
+		}
+		return copyManifests(ctx, gc, manifests{
+			work: work, module: eventsModule, to: out.EventsManifests,
+			folders: []string{"base", "base/crds", "base/controller-manager", "cluster-install/rbac"},
+		})
 	}
 	if !m.vendored {
 		return nil
@@ -32,7 +41,10 @@ func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work strin
 	if err := mend(filepath.Join(work, "vendor", filepath.FromSlash(argoModule))); err != nil {
 		return fmt.Errorf("mending the vendored Argo Workflows: %w", err)
 	}
-	return b.copyArgoManifests(ctx, gc, work, out.ArgoManifests)
+	return copyManifests(ctx, gc, manifests{
+		work: work, module: argoModule, to: out.ArgoManifests,
+		folders: []string{"base/crds/minimal", "base/workflow-controller", "cluster-install-no-crds/workflow-controller-rbac"},
+	})
 }
 
 // mend adds what Argo's module zip lacks: module zips carry neither symbolic links nor the built user interface.
@@ -48,21 +60,25 @@ func mend(argo string) error {
 	return os.WriteFile(page, []byte("<!doctype html><title>built without the user interface</title>\n"), 0o644)
 }
 
-// copyArgoManifests keeps the manifests of Argo Workflows beside the programs: vendor folders hold Go packages only.
-func (b Builder) copyArgoManifests(ctx context.Context, gc toolchain, work, to string) error {
-	from, err := gc.run(ctx, work, "list", "-mod=mod", "-m", "-f", "{{.Dir}}", argoModule)
+// manifests are folders of a module's manifests, and where to keep them.
+type manifests struct {
+	work, module, to string
+	folders          []string
+}
+
+// copyManifests keeps a program's manifests beside it: vendor folders hold Go packages only.
+func copyManifests(ctx context.Context, gc toolchain, m manifests) error {
+	from, err := gc.run(ctx, m.work, "list", "-mod=mod", "-m", "-f", "{{.Dir}}", m.module)
 	if err != nil {
-		return fmt.Errorf("finding Argo's manifests: %w\n%s", err, from)
+		return fmt.Errorf("finding the manifests of %s: %w\n%s", m.module, err, from)
 	}
-	if err := os.RemoveAll(to); err != nil {
+	if err := os.RemoveAll(m.to); err != nil {
 		return fmt.Errorf("removing the old manifests: %w", err)
 	}
-	for _, part := range []string{
-		"base/crds/minimal", "base/workflow-controller", "cluster-install-no-crds/workflow-controller-rbac",
-	} {
-		target := filepath.Join(to, filepath.FromSlash(part))
-		if err := copyFiles(filepath.Join(from, "manifests", filepath.FromSlash(part)), target); err != nil {
-			return fmt.Errorf("copying Argo's manifests: %w", err)
+	for _, folder := range m.folders {
+		target := filepath.Join(m.to, filepath.FromSlash(folder))
+		if err := copyFiles(filepath.Join(from, "manifests", filepath.FromSlash(folder)), target); err != nil {
+			return fmt.Errorf("copying the manifests of %s: %w", m.module, err)
 		}
 	}
 	return nil

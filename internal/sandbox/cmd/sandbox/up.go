@@ -12,9 +12,10 @@ import (
 func prepareUp(flags *flag.FlagSet, std streams) action {
 	kubeconfig := flags.String("kubeconfig", "", "use the existing cluster of this `file` instead of starting one")
 	awsAddress := flags.String("awssim-address", "", "`host:port` at which that cluster's pods reach this machine (port 4566)")
+	events := flags.Bool("events", false, "with Argo Events, so that events start recycles")
 	return func(ctx context.Context, o sandbox.Options, _ []string) error {
 		p := newPrinter(std)
-		o.Kubeconfig, o.AWSAddress, o.Progress = *kubeconfig, *awsAddress, p.show
+		o.Kubeconfig, o.AWSAddress, o.Events, o.Progress = *kubeconfig, *awsAddress, *events, p.show
 		c, err := sandbox.Up(ctx, o)
 		p.close()
 		if err != nil {
