@@ -37,6 +37,7 @@ type group struct {
 	cooldown          int
 	healthCheckType   string
 	healthGrace       int
+	lifetime          int // MaxInstanceLifetime in seconds; 0: none
 	tags              []groupTag
 	suspended         []suspension
 	hooks             []*hook
@@ -50,6 +51,7 @@ type group struct {
 	reconciling    bool   // one is on the agenda
 	rebalancing    bool   // likewise
 	launchAfter    time.Time
+	lifetimeDue    time.Time // for which a look at the lifetimes is on the agenda
 	failedLaunches int
 }
 
