@@ -24,6 +24,7 @@ type groupXML struct {
 	TargetGroupARNs                  members[string]
 	HealthCheckType                  string
 	HealthCheckGracePeriod           int
+	MaxInstanceLifetime              int `xml:",omitempty"`
 	Instances                        members[memberXML]
 	CreatedTime                      xmlTime
 	SuspendedProcesses               members[suspendedXML]
@@ -117,7 +118,7 @@ func (s *Sim) groupXML(g *group) groupXML {
 	out := groupXML{
 		AutoScalingGroupName: g.name, AutoScalingGroupARN: g.arn, LaunchConfigurationName: g.template.configuration,
 		MinSize: g.min, MaxSize: g.max, DesiredCapacity: g.desired, DefaultCooldown: g.cooldown,
-		AvailabilityZones: memberList(g.zones, same), HealthCheckType: g.healthCheckType, HealthCheckGracePeriod: g.healthGrace,
+		AvailabilityZones: memberList(g.zones, same), HealthCheckType: g.healthCheckType, HealthCheckGracePeriod: g.healthGrace, MaxInstanceLifetime: g.lifetime,
 		Instances: memberList(g.members, (*member).xml), CreatedTime: xmlTime(g.created),
 		SuspendedProcesses: memberList(g.suspended, func(p suspension) suspendedXML { return suspendedXML{p.process, p.reason} }),
 		VPCZoneIdentifier:  g.zoneIdentifier, Tags: memberList(g.tags, g.tagXML),

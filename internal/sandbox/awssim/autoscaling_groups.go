@@ -54,13 +54,16 @@ func (s *Sim) readGroup(r *request, g *group) error {
 	for _, f := range []struct {
 		name  string
 		field *int
-	}{{"MinSize", &g.min}, {"MaxSize", &g.max}, {"DefaultCooldown", &g.cooldown}, {"HealthCheckGracePeriod", &g.healthGrace}} {
+	}{{"MinSize", &g.min}, {"MaxSize", &g.max}, {"DefaultCooldown", &g.cooldown}, {"HealthCheckGracePeriod", &g.healthGrace}, {"MaxInstanceLifetime", &g.lifetime}} {
 		if *f.field, err = r.integer(f.name, *f.field); err != nil {
 			return err
 		}
 	}
 	if g.capacityRebalance, err = r.boolean("CapacityRebalance", g.capacityRebalance); err != nil {
 		return err
+	}
+	if g.lifetime != 0 && (g.lifetime < 86400 || g.lifetime > 31536000) {
+		return validation("MaxInstanceLifetime must be 0 or between 86400 and 31536000 seconds")
 	}
 	if g.protectNew, err = r.boolean("NewInstancesProtectedFromScaleIn", g.protectNew); err != nil {
 		return err

@@ -101,7 +101,7 @@
 // lifecycle action with neither token nor instance id is told.
 //
 // No source gives the words of ExitStandby's refusals (Launch suspended, at
-// MaxSize) and of ScalingActivityInProgress for one instance; they follow the
+// MaxSize), of a MaxInstanceLifetime out of bounds and of what it brings about, and of ScalingActivityInProgress for one instance; they follow the
 // style of those known. Answers are consistent at once unless [Config.StaleReads]
 // says how far they may lag, as those of AWS do; a lagging answer shows one past
 // moment as a whole, never parts of two. Cooldowns, warm pools, scaling

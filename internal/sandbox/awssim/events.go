@@ -27,6 +27,7 @@ const (
 	CauseAZRebalance = "az-rebalance" // the launch above desired, and the termination that follows it
 	CauseUnhealthy   = "unhealthy"    // found dead, or called unhealthy
 	CauseRefresh     = "refresh"      // an instance refresh
+	CauseLifetime    = "lifetime"     // older than the group's maximum instance lifetime
 	CauseHook        = "hook"         // a launch abandoned by its lifecycle hook
 	CauseTimeout     = "timeout"      // the time of a lifecycle action was over
 	CauseSpot        = "spot"         // EC2 took a spot instance back

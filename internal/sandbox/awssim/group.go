@@ -38,6 +38,7 @@ type group struct {
 	cooldown          int
 	healthCheckType   string
 	healthGrace       int
+	lifetime          int // MaxInstanceLifetime in seconds; 0: none
 	tags              []groupTag
 	suspended         []suspension
 	hooks             []*hook
@@ -51,6 +52,7 @@ type group struct {
 	reconciling    bool   // one is on the agenda
 	rebalancing    bool   // likewise
 	launchAfter    time.Time
+	lifetimeDue    time.Time // for which a look at the lifetimes is on the agenda
 	failedLaunches int
 }
 

@@ -186,6 +186,17 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
+func TestMaxInstanceLifetimeRefused(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.group(1, 4, 3)
+		_, err := w.asg.UpdateAutoScalingGroup(w.ctx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: aws.String(name), MaxInstanceLifetime: aws.Int32(3600)})
+		if err == nil {
+			w.Error("an hour is taken")
+		}
+		w.want(aws.ToInt32(w.describe().MaxInstanceLifetime), 0, "lifetime")
+	})
+}
+
 func TestTwoTerminationHooks(t *testing.T) {
 	for result, want := range map[string]string{"CONTINUE": "Terminating:Wait", "ABANDON": "Terminating:Proceed"} {
 		t.Run(result+" of one", func(t *testing.T) {
@@ -216,6 +227,17 @@ func TestTerminatingWait(t *testing.T) {
 		{"an unhealthy instance is replaced", func(w *world, id string) {
 			_, err := w.asg.SetInstanceHealth(w.ctx, &autoscaling.SetInstanceHealthInput{InstanceId: &id, HealthStatus: aws.String("Unhealthy")})
 			w.ok(err)
+		}, true},
+		{"one past the maximum instance lifetime is replaced", func(w *world, _ string) {
+			lifetime := func(seconds int32) {
+				_, err := w.asg.UpdateAutoScalingGroup(w.ctx, &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: aws.String(name), MaxInstanceLifetime: &seconds})
+				w.ok(err)
+			}
+			lifetime(86400)
+			w.pass(23*time.Hour + 57*time.Minute)
+			w.want(len(w.in("InService")), 3, "in service before")
+			w.pass(10 * time.Minute)
+			lifetime(0) // the others are as old, and would follow one by one
 		}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -28,6 +28,7 @@ func (s *Sim) reconcile(g *group) {
 	}
 	s.checkHealth(g)
 	s.replaceUnhealthy(g)
+	s.replaceOld(g)
 	s.refreshStep(g)
 	s.scaleOut(g)
 	s.scaleIn(g)
@@ -68,6 +69,39 @@ func (s *Sim) replaceUnhealthy(g *group) {
 		}
 		s.terminateMember(m, CauseUnhealthy, fmt.Sprintf("At %s an instance was taken out of service in response to %s.", stamp(time.Now()), why))
 	}
+}
+
+// replaceOld takes the oldest member that has passed the maximum instance
+// lifetime, one at a time: the next only once it is gone and the group is whole
+// again.
+func (s *Sim) replaceOld(g *group) {
+	going := func(m *member) bool { return m.terminating() && m.origin.cause == CauseLifetime }
+	if g.lifetime == 0 || g.isSuspended("Terminate") || g.inService() < g.desired || slices.ContainsFunc(g.members, going) {
+		return
+	}
+	serving := slices.DeleteFunc(slices.Clone(g.members), func(m *member) bool { return m.state != stateInService })
+	if len(serving) == 0 {
+		return
+	}
+	oldest := slices.MinFunc(serving, byAge)
+	if left := time.Until(oldest.inst.launched.Add(time.Duration(g.lifetime) * time.Second)); left > 0 {
+		if due := time.Now().Add(left); !g.lifetimeDue.Equal(due) {
+			g.lifetimeDue = due
+			s.after(left, func() { s.reconcile(g) })
+		}
+		return
+	}
+	s.terminateMember(oldest, CauseLifetime, fmt.Sprintf("At %s an instance was taken out of service in response to the maximum instance lifetime.", stamp(time.Now())))
+}
+
+func (g *group) inService() int {
+	n := 0
+	for _, m := range g.members {
+		if m.state == stateInService {
+			n += m.units()
+		}
+	}
+	return n
 }
 
 func (s *Sim) scaleOut(g *group) {
