@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -50,7 +51,9 @@ func (s sandbox) addEvents(ctx context.Context, c *Cluster, upstream string) err
 	if err := k.apply(ctx, "sandbox-events", objects); err != nil {
 		return fmt.Errorf("installing Argo Events: %w", err)
 	}
-	if err := createQueues(ctx, c.AWSEndpoint); err != nil {
+	// What users apply to AWS. A message that cannot be taken is hidden for two minutes each time: two times are enough here.
+	stack := filepath.Join(s.layout.root, "workflows", "components", "events", "aws", "events.yaml")
+	if _, err := ApplyStack(ctx, c.AWSEndpoint, "eks-recycle-events", stack, map[string]string{"MaxReceiveCount": "2"}); err != nil {
 		return err
 	}
 	c.Events = true
