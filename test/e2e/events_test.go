@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,20 +35,30 @@ type bus struct {
 func givenEvents(t *testing.T) *bus {
 	t.Helper()
 	b := &bus{scenario: &scenario{T: t, suite: shared}}
-	_, err := sandbox.Up(t.Context(), sandbox.Options{Events: true, Progress: func(p sandbox.Progress) {
-		if !p.Passing {
-			t.Log(p.Text)
-		}
-	}})
-	b.must(err)
-	for name, url := range map[string]*string{"eks-recycle": &b.queue, "eks-recycle-dead": &b.dead} {
-		out, err := b.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name})
-		b.must(err)
-		*url = *out.QueueUrl
-	}
+	b.listens()
 	t.Cleanup(b.tidy)
 	b.forget()
 	return b
+}
+
+// once adds Argo Events for all tests.
+var once sync.Once
+
+func (b *bus) listens() {
+	b.Helper()
+	once.Do(func() {
+		_, err := sandbox.Up(b.Context(), sandbox.Options{Events: true, Progress: func(p sandbox.Progress) {
+			if !p.Passing {
+				b.Log(p.Text)
+			}
+		}})
+		b.must(err)
+	})
+	for name, url := range map[string]*string{"eks-recycle": &b.queue, "eks-recycle-dead": &b.dead} {
+		out, err := b.sqs.GetQueueUrl(b.Context(), &sqs.GetQueueUrlInput{QueueName: &name})
+		b.must(err)
+		*url = *out.QueueUrl
+	}
 }
 
 // tidy says what helps to understand a failure, and takes away what the test started.

@@ -21,11 +21,12 @@ import (
 
 const terminationHook = "eks-recycle" // the one that the stack's rule takes
 
-// givenGroup is a group whose events start something.
+// givenGroup is a group whose events start something, beside other scenarios.
 func givenGroup(t *testing.T, name string) *bus {
 	t.Helper()
-	b := givenEvents(t)
-	return &bus{scenario: given(t, name), queue: b.queue, dead: b.dead}
+	b := &bus{scenario: given(t, name)}
+	b.listens()
+	return b
 }
 
 // waitsFor puts a termination hook on the group.
@@ -76,6 +77,7 @@ func (b *bus) hookEvents(id string) (found []awssim.Event) {
 
 // A group that shrinks: its instance waits with heartbeats while a long pod runs, and goes when that has finished.
 func TestTerminationHook(t *testing.T) {
+	t.Parallel()
 	b := givenGroup(t, "hook")
 	id, heartbeat := b.ids[0], time.Minute
 	b.waitsFor(heartbeat)
@@ -145,6 +147,7 @@ func (b *bus) heartbeats(id string, began time.Time, timeout time.Duration) {
 
 // With on-timeout=evict not even a pod that never ends makes the action time out, and a failure leaves it to the hook.
 func TestTerminationHookAfterAFailure(t *testing.T) {
+	t.Parallel()
 	b := givenGroup(t, "hook-failure")
 	id := b.ids[0]
 	b.waitsFor(10 * time.Minute)
@@ -182,6 +185,7 @@ func TestTerminationHookAfterAFailure(t *testing.T) {
 
 // EC2 takes a Spot Instance: its node is closed at once, what can move has moved in time, and what matters was told last.
 func TestSpotInterruption(t *testing.T) {
+	t.Parallel()
 	b := givenGroup(t, "spot")
 	id := b.ids[0]
 	b.must(b.control(b.Context(), http.MethodPatch, "instances/"+id, map[string]any{"lifecycle": "spot"}, nil))
@@ -225,6 +229,7 @@ func (b *bus) gone(name string) time.Time {
 
 // A recommendation to a group that rebalances closes the node and leaves what matters to finish.
 func TestRebalanceRecommendation(t *testing.T) {
+	t.Parallel()
 	b := givenGroup(t, "rebalance")
 	id := b.ids[0]
 	_, err := b.groups.UpdateAutoScalingGroup(b.Context(), &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: &b.group, CapacityRebalance: aws.Bool(true)})
@@ -241,6 +246,7 @@ func TestRebalanceRecommendation(t *testing.T) {
 
 // An alarm recycles the node that it names, one of a group the oldest node, and a flapping one no more than that.
 func TestAlarms(t *testing.T) {
+	t.Parallel()
 	b := givenGroup(t, "alarm")
 	s := b.scenario
 	second := b.ids[1]
@@ -269,7 +275,7 @@ func TestAlarms(t *testing.T) {
 		t.Errorf("in service: %v", in)
 	}
 	// The time to cool down ends.
-	b.must(b.kube.CoordinationV1().Leases(b.cluster.Namespace).DeleteCollection(b.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=eks-recycle"}))
+	b.cooled()
 	oldest := b.ids[0]
 	b.alarm("group", map[string]any{"asgName": b.group, "via": "sns", "queue": "eks-recycle"}, time.Now())
 	b.child(oldest).ends(wfv1.WorkflowSucceeded)
@@ -299,4 +305,19 @@ func (b *bus) startedFrom(template string) (all []wfv1.Workflow) {
 func (b *bus) child(id string) recycle {
 	b.Helper()
 	return b.startedBy("recycle-" + id)
+}
+
+// cooled ends the group's time to cool down.
+func (b *bus) cooled() {
+	b.Helper()
+	leases := b.kube.CoordinationV1().Leases(b.cluster.Namespace)
+	all, err := leases.List(b.Context(), metav1.ListOptions{})
+	b.must(err)
+	for _, lease := range all.Items {
+		if strings.HasPrefix(lease.Name, "eks-recycle-cool-down-") && lease.Annotations["eks-recycle.io/asg"] == b.group {
+			b.must(leases.Delete(b.Context(), lease.Name, metav1.DeleteOptions{}))
+			return
+		}
+	}
+	b.Error("no time to cool down was begun")
 }
