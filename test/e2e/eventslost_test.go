@@ -101,7 +101,6 @@ func (b *bus) oneOfThree() {
 			}
 		}
 	}
-	b.taken()
 }
 
 func (b *bus) oneRequestOfTwo() {
