@@ -53,7 +53,7 @@ func (s sandbox) addEvents(ctx context.Context, c *Cluster, upstream string) err
 	}
 	// What users apply to AWS. A message that cannot be taken is hidden for two minutes each time: two times are enough here.
 	stack := filepath.Join(s.layout.root, "workflows", "components", "events", "aws", "events.yaml")
-	if _, err := ApplyStack(ctx, c.AWSEndpoint, "eks-recycle-events", stack, map[string]string{"MaxReceiveCount": "2"}); err != nil {
+	if _, err := ApplyStack(ctx, c.AWSEndpoint, "eks-recycle-events", stack, map[string]string{"MaxReceiveCount": "2", "AlarmTopicArn": "arn:aws:sns:" + region + ":" + account + ":alarms"}); err != nil {
 		return err
 	}
 	c.Events = true
