@@ -113,14 +113,24 @@ func TestSQSOverHTTP(t *testing.T) {
 	w.want(*got[0].Body, `{"a":"ü"}`, "body")
 	w.deleteFrom(url, got[0])
 
+	left := make(chan struct{})
+	sim.Observe(func(c awssim.Change) {
+		if c.Call != nil && c.Call.Action == "ReceiveMessage" && !c.Call.Effect {
+			close(left)
+		}
+	})
 	impatient, give := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer give()
 	_, err = w.sqs.ReceiveMessage(impatient, &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 20})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the end of patience", err)
 	}
+	select {
+	case <-left:
+	case <-time.After(time.Minute):
+		t.Fatal("the simulator still waits for a caller that has left")
+	}
 	w.sendTo(url, "b")
-	time.Sleep(50 * time.Millisecond)
 	w.want(bodies(w.receiveAll(url, 1)), "b", "what a caller that left has not taken")
 	w.want(w.fates("events"), `{"a":"ü"}:deleted b:in-flight`, "fates")
 }
