@@ -171,7 +171,9 @@ func (o Order) workflow(name string) *unstructured.Unstructured {
 	w.SetAnnotations(map[string]string{AnnotationNode: o.Child.Node, AnnotationGroup: o.Child.Group, AnnotationZone: o.Child.Zone})
 	if o.Parent.UID != "" {
 		w.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: w.GetAPIVersion(), Kind: w.GetKind(), Name: o.Parent.Name, UID: types.UID(o.Parent.UID)}})
-		w.Object["spec"].(map[string]any)["ttlStrategy"] = map[string]any{"secondsAfterSuccess": kept, "secondsAfterFailure": kept}
+		if spec, ok := w.Object["spec"].(map[string]any); ok {
+			spec["ttlStrategy"] = map[string]any{"secondsAfterSuccess": kept, "secondsAfterFailure": kept}
+		}
 	}
 	return w
 }
