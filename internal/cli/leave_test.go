@@ -137,6 +137,9 @@ func TestLeaveOnARecommendation(t *testing.T) {
 				if n := w.nodeOf(id); !n.Spec.Unschedulable {
 					w.Error("a sweep has opened the node")
 				}
+				if o := w.step("settle", "--instance-id", id, "--workflow-status", "Failed"); o.code != 0 || !w.nodeOf(id).Spec.Unschedulable {
+					w.Errorf("settle has opened the node, or failed: exit %d %q", o.code, o.result.Message)
+				}
 				w.done("restore", "--instance-id", id)
 				w.nothingLeft()
 			})

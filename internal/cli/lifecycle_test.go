@@ -265,9 +265,12 @@ func TestDrainTerminatingWhenTheActionIsCompletedByAnotherHand(t *testing.T) {
 				w.Error(err)
 			}
 		}()
-		failed, o := w.drainTerminating(event)
-		if failed != "drain" || o.code != 1 || !strings.Contains(o.stderr, "no lifecycle action waits for it") {
-			w.Errorf("step %q: exit %d\n%s", failed, o.code, o.stderr)
+		if o := w.tries("taint", event...); o.code != 0 {
+			w.Fatalf("taint: exit %d\n%s", o.code, o.stderr)
+		}
+		o := w.step("drain", append(slices.Clone(event), "--poll-window", "24h")...) // the one attempt ends by itself
+		if o.code != 1 || !strings.Contains(o.stderr, "no lifecycle action waits for it") {
+			w.Errorf("drain: exit %d\n%s", o.code, o.stderr)
 		}
 		o = w.tries("lifecycle complete", append(event, "--workflow-status", "Failed", "--on-failure", "CONTINUE")...)
 		if o.code != 0 || !strings.Contains(o.result.Message, "was over already") {
@@ -352,4 +355,24 @@ func (w *world) fault(action string, count int) {
 	if err := w.sim.AddFaults(awssim.Fault{Action: action, Kind: "error-before", Code: "Throttling", Count: count}); err != nil {
 		w.Error(err)
 	}
+}
+
+// A pod that tolerates every taint and came after the drain is waited for before the action is completed, with heartbeats.
+func TestCompleteLooksOnceMore(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		id := w.ids[0]
+		event := w.terminating(id, 5*time.Minute)
+		if failed, o := w.drainTerminating(event); failed != "" {
+			w.Fatalf("step %s: exit %d\n%s", failed, o.code, o.stderr)
+		}
+		w.pod(id, "late", 18*time.Minute, nil)
+		came := time.Now()
+		o := w.tries("lifecycle complete", append(event, "--workflow-status", "Succeeded")...)
+		if o.code != 0 || !strings.Contains(o.result.Message, "is completed: CONTINUE") {
+			w.Errorf("complete: exit %d %q\n%s", o.code, o.result.Message, o.stderr)
+		}
+		if waited := time.Since(came); waited < 18*time.Minute || waited > 20*time.Minute {
+			w.Errorf("it was completed %s after the pod came, want its 18 minutes", waited)
+		}
+	})
 }
