@@ -22,6 +22,7 @@ import (
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 	"github.com/eks-recycle/eks-recycle/test/events"
 )
 
@@ -47,7 +48,7 @@ var once sync.Once
 func (b *bus) listens() {
 	b.Helper()
 	once.Do(func() {
-		_, err := sandbox.Up(b.Context(), sandbox.Options{Events: true, Progress: func(p sandbox.Progress) {
+		_, err := sandbox.Up(b.Context(), sandbox.Options{Events: true, Progress: func(p progress.Line) {
 			if !p.Passing {
 				b.Log(p.Text)
 			}

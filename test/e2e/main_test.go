@@ -22,6 +22,7 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/iampolicy"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 )
 
 // suite is what all scenarios share.
@@ -46,7 +47,7 @@ func run(m *testing.M) int {
 	ctx := context.Background()
 	_, notUp := sandbox.Open(sandbox.Options{})
 	started := time.Now()
-	cluster, err := sandbox.Up(ctx, sandbox.Options{Progress: func(p sandbox.Progress) {
+	cluster, err := sandbox.Up(ctx, sandbox.Options{Progress: func(p progress.Line) {
 		if !p.Passing {
 			fmt.Printf("%5.1fs %s\n", time.Since(started).Seconds(), p.Text)
 		}

@@ -47,7 +47,7 @@ type Build struct {
 }
 
 // Start begins to build the named programs, in the order in which a cluster needs them: those whose inputs changed since
-// the last time, and the project's own. It fails if the Go toolchain is missing. Stop must be called.
+// the last time, and in any case the project's own. It fails if the Go toolchain is missing. Stop must be called.
 func (b Builder) Start(ctx context.Context, programs ...string) (*Build, error) {
 	gc, err := newToolchain(ctx)
 	if err != nil {
@@ -82,6 +82,16 @@ func (b Builder) Start(ctx context.Context, programs ...string) (*Build, error) 
 	build.group.Go(func() error { return build.published(gc, published, meter.lane()) })
 	build.group.Go(func() error { return build.own(gc, meter.lane()) })
 	return build, nil
+}
+
+// Command builds the sandbox's command alone, and returns its path.
+func (b Builder) Command(ctx context.Context) (string, error) {
+	build, err := b.Start(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer build.Stop()
+	return b.Path("sandbox"), build.Await(ctx, "sandbox")
 }
 
 // Key changes with everything that decides what a published program is built from.
