@@ -80,9 +80,9 @@ func (b Builder) Start(ctx context.Context, programs ...string) (*Build, error) 
 	for _, p := range own().programs {
 		build.gates[p.Name] = make(chan struct{})
 	}
-	meter := &meter{show: b.Progress}
-	build.group.Go(func() error { return build.published(gc, published, meter.lane()) })
-	build.group.Go(func() error { return build.own(gc, meter.lane()) })
+	meter := newMeter(b.Progress)
+	build.group.Go(func() error { return build.published(gc, published, meter) })
+	build.group.Go(func() error { return build.own(gc, meter) })
 	return build, nil
 }
 
@@ -128,9 +128,8 @@ func (b *Build) Stop() {
 
 func (b *Build) open(p Program) { close(b.gates[p.Name]) }
 
-// published builds what is stale of the module that pins what others publish. All of it is laid out first: how much there
-// is to compile is known from then on.
-func (b *Build) published(gc toolchain, m module, lane *lane) error {
+// published builds what is stale of the module that pins what others publish.
+func (b *Build) published(gc toolchain, m module, meter *meter) error {
 	var stale []string
 	for _, p := range m.programs {
 		if b.fresh(p) {
@@ -143,11 +142,15 @@ func (b *Build) published(gc toolchain, m module, lane *lane) error {
 		return nil
 	}
 	defer os.RemoveAll(b.workDir())
-	if err := b.layOut(gc, m, lane); err != nil {
+	if err := os.RemoveAll(b.workDir()); err != nil {
+		return fmt.Errorf("removing the last work folder: %w", err)
+	}
+	if err := b.prepare(b.ctx, gc, m, b.workDir()); err != nil {
 		return fmt.Errorf("preparing to build the components: %w", err)
 	}
+	meter.expect(b.ctx, gc, m, b.workDir())
 	for _, batch := range m.batches() {
-		if err := b.buildBatch(gc, batch, lane); err != nil {
+		if err := b.buildBatch(gc, batch, meter); err != nil {
 			return fmt.Errorf("building the components: %w", err)
 		}
 	}
@@ -156,32 +159,16 @@ func (b *Build) published(gc toolchain, m module, lane *lane) error {
 
 func (b *Build) workDir() string { return b.of("work") }
 
-func (b *Build) layOut(gc toolchain, m module, lane *lane) error {
-	work := b.workDir()
-	if err := os.RemoveAll(work); err != nil {
-		return fmt.Errorf("removing the last work folder: %w", err)
-	}
-	if err := b.prepare(b.ctx, gc, m, work); err != nil {
-		return err
-	}
-	for _, batch := range m.batches() {
-		if err := lane.expect(b.ctx, gc, batch, work); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // buildBatch builds programs of one module. A key is written last and removed first: an interrupted build is never taken
 // for a finished one.
-func (b *Build) buildBatch(gc toolchain, m module, lane *lane) error {
+func (b *Build) buildBatch(gc toolchain, m module, meter *meter) error {
 	for _, p := range m.programs {
 		if err := os.RemoveAll(b.keyFile(p)); err != nil {
 			return fmt.Errorf("removing the old key: %w", err)
 		}
 	}
 	bin := filepath.Join(b.workDir(), "bin")
-	if err := gc.build(b.ctx, buildRun{module: m, dir: b.workDir(), out: bin, compiled: lane.compiled}); err != nil {
+	if err := gc.build(b.ctx, buildRun{module: m, dir: b.workDir(), out: bin, compiled: meter.compiled}); err != nil {
 		return err
 	}
 	for _, p := range m.programs {
@@ -197,12 +184,13 @@ func (b *Build) buildBatch(gc toolchain, m module, lane *lane) error {
 }
 
 // own builds the project's programs; what is unchanged costs the go command a moment.
-func (b *Build) own(gc toolchain, lane *lane) error {
+func (b *Build) own(gc toolchain, meter *meter) error {
+	b.group.Go(func() error {
+		meter.expect(b.ctx, gc, own(), b.Root)
+		return nil
+	})
 	for _, batch := range own().batches() {
-		if err := lane.expect(b.ctx, gc, batch, b.Root); err != nil {
-			return fmt.Errorf("building the project's programs: %w", err)
-		}
-		if err := gc.build(b.ctx, buildRun{module: batch, dir: b.Root, out: filepath.Join(b.Cache, "own"), compiled: lane.compiled}); err != nil {
+		if err := gc.build(b.ctx, buildRun{module: batch, dir: b.Root, out: filepath.Join(b.Cache, "own"), compiled: meter.compiled}); err != nil {
 			return fmt.Errorf("building the project's programs: %w", err)
 		}
 		for _, p := range batch.programs {
