@@ -11,15 +11,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	awseks "github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/eks"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/kube"
+	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
 // Clients are the ways to AWS and to the cluster, each made once.
@@ -28,8 +33,8 @@ type Clients struct {
 	Instances asg.InstanceAPI
 	Templates asg.TemplateReader
 	Volumes   asg.VolumeReader
-	Kube      kubernetes.Interface // none with OnlyAWS
-	Workflows argo.Workflows       // of the cluster that Argo runs in
+	Kube      *Kube          // none with OnlyAWS
+	Workflows argo.Workflows // of the cluster that Argo runs in
 	Region    string
 }
 
@@ -37,6 +42,15 @@ type Clients struct {
 type GroupAPI interface {
 	asg.GroupReader
 	asg.GroupWriter
+}
+
+// Kube is what a recycle asks of the API server.
+type Kube struct {
+	Nodes   node.API
+	Events  node.EventAPI // in the namespace default
+	Pods    func(namespace string) drain.API
+	Leases  func(namespace string) claim.API
+	Version func(context.Context) (*version.Info, error)
 }
 
 // userAgent tells AWS's and Kubernetes' audit logs who called.
@@ -68,9 +82,14 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 		return nil, err
 	}
 	kubeConfig.UserAgent, kubeConfig.QPS, kubeConfig.Burst = userAgent, callsASecond, burst
-	kubeConfig.ContentType, kubeConfig.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
-	if clients.Kube, err = kubernetes.NewForConfig(kubeConfig); err != nil {
+	api, err := kube.New(kubeConfig)
+	if err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
+	}
+	clients.Kube = &Kube{
+		Nodes: api.Nodes(), Events: api.Events(metav1.NamespaceDefault), Version: api.ServerVersion,
+		Pods:   func(namespace string) drain.API { return api.Pods(namespace) },
+		Leases: func(namespace string) claim.API { return api.Leases(namespace) },
 	}
 	home, err := eks.FromKubeconfig(o.Kubeconfig, o.Context)
 	if err != nil {

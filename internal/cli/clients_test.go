@@ -31,7 +31,7 @@ func TestEveryClientSaysWhoItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = clients.Kube.CoreV1().Nodes().Get(t.Context(), "n", metav1.GetOptions{})
+	_, _ = clients.Kube.Nodes.Get(t.Context(), "n", metav1.GetOptions{})
 	_, _ = clients.Workflows.Ended(t.Context(), "eks-recycle/w", "")
 	_, _ = clients.Workflows.Outcome(t.Context(), "eks-recycle", "w")
 	if len(said) != 3 || said[0] != "eks-recycle" || said[1] != said[0] || said[2] != said[0] {

@@ -203,10 +203,10 @@ func (r *session) use(c *Clients) {
 	if c.Kube == nil {
 		return
 	}
-	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
-	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
+	r.nodes = &node.Client{Nodes: c.Kube.Nodes, Events: c.Kube.Events, Version: c.Kube.Version, Log: r.log}
+	r.pods = &drain.Client{Pods: c.Kube.Pods, Wait: r.wait, Log: r.log}
 	r.claims = claim.Claims{
-		Leases: c.Kube.CoordinationV1().Leases(r.LeaseNamespace), Holder: r.WorkflowUID, Workflow: r.Workflow, Duration: r.ClaimDuration, Log: r.log,
+		Leases: c.Kube.Leases(r.LeaseNamespace), Holder: r.WorkflowUID, Workflow: r.Workflow, Duration: r.ClaimDuration, Log: r.log,
 	}
 }
 

@@ -25,10 +25,10 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/eks-recycle/eks-recycle/internal/drain"
+	"github.com/eks-recycle/eks-recycle/internal/kube"
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
@@ -76,12 +76,12 @@ func newServer() *server {
 
 func (s *server) client(t testing.TB) *drain.Client {
 	t.Helper()
-	kube, err := kubernetes.NewForConfig(&rest.Config{Host: "http://api", Transport: s, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
+	api, err := kube.New(&rest.Config{Host: "http://api", Transport: s, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	return &drain.Client{Kube: kube, Log: log, Wait: poll.Loop{Interval: 10 * time.Second, Log: log}}
+	return &drain.Client{Pods: func(namespace string) drain.API { return api.Pods(namespace) }, Log: log, Wait: poll.Loop{Interval: 10 * time.Second, Log: log}}
 }
 
 // put stores a pod, new or changed.

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/eks-recycle/eks-recycle/internal/poll"
@@ -58,7 +57,7 @@ func (c *Client) watch(ctx context.Context, q query) (*view, error) {
 	quiet := logr.NewContext(ctx, logr.Discard()) // client-go would write its troubles in its own form; v.trouble logs them
 	for _, namespace := range namespaces {
 		store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
-			ListerWatcher: v.listWatch(c.Kube.CoreV1().Pods(namespace), q),
+			ListerWatcher: v.listWatch(c.Pods(namespace), q),
 			ObjectType:    &corev1.Pod{},
 			Handler:       handler,
 			Transform:     slim,
@@ -83,7 +82,7 @@ func (v *view) hasSynced() bool {
 	return !slices.ContainsFunc(v.synced, func(synced cache.InformerSynced) bool { return !synced() })
 }
 
-func (v *view) listWatch(pods typedcorev1.PodInterface, q query) *cache.ListWatch {
+func (v *view) listWatch(pods API, q query) *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			// The reflector would accept a list from the API server's cache, which may be older than the cordon.

@@ -50,7 +50,7 @@ var (
 
 func lower(r rune) bool     { return 'a' <= r && r <= 'z' }
 func digit(r rune) bool     { return '0' <= r && r <= '9' }
-func hexDigit(r rune) bool       { return digit(r) || ('a' <= r && r <= 'f') }
+func hexDigit(r rune) bool  { return digit(r) || ('a' <= r && r <= 'f') }
 func tokenRune(r rune) bool { return digit(r) || lower(r) || ('A' <= r && r <= 'Z') || r == '-' }
 func hookRune(r rune) bool  { return tokenRune(r) || r == '_' || r == '/' }
 
