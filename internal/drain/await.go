@@ -49,7 +49,7 @@ func (c *Client) Left(ctx context.Context, node string, s Selection) ([]*corev1.
 	q := s.query(node)
 	var left []*corev1.Pod
 	for _, namespace := range namespaces {
-		pods, err := c.Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: q.labels, FieldSelector: q.fields.String()})
+		pods, err := list(ctx, c.Pods(namespace), metav1.ListOptions{LabelSelector: q.labels, FieldSelector: q.fields.String()})
 		if err != nil {
 			return nil, fmt.Errorf("listing pods on node %q: %w", node, err)
 		}

@@ -88,8 +88,8 @@ func (v *view) listWatch(pods API, q query) *cache.ListWatch {
 			// The reflector would accept a list from the API server's cache, which may be older than the cordon.
 			opts.ResourceVersion, opts.ResourceVersionMatch = "", ""
 			opts.LabelSelector, opts.FieldSelector = q.labels, q.fields.String()
-			list, err := pods.List(ctx, opts)
-			return list, v.note(ctx, "listing pods", err)
+			found, err := list(ctx, pods, opts)
+			return found, v.note(ctx, "listing pods", err)
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			opts.LabelSelector, opts.FieldSelector = q.labels, q.fields.String()
@@ -145,12 +145,43 @@ func (t *trouble) suffix() string {
 	return ": " + t.err.Error()
 }
 
-// slim keeps of a pod what is looked at, so that memory does not grow with what people put into their pods.
-func slim(object any) (any, error) {
-	p, ok := object.(*corev1.Pod)
-	if !ok {
-		return object, nil
+// podsAPage bounds what is in memory at once: a pod can have the 1.5 MiB that etcd takes, encoded and decoded.
+const podsAPage = 10
+
+// list reads pods page by page, all of them as of one moment, and keeps of each what is looked at.
+func list(ctx context.Context, pods API, o metav1.ListOptions) (*corev1.PodList, error) {
+	all := &corev1.PodList{}
+	o.Limit = podsAPage
+	for {
+		page, err := pods.List(ctx, o)
+		switch {
+		case apierrors.IsResourceExpired(err) && o.Continue != "": // that moment is forgotten
+			all.Items, o.Continue = nil, ""
+			continue
+		case err != nil:
+			return nil, err
+		}
+		for i := range page.Items {
+			all.Items = append(all.Items, *slimmed(&page.Items[i]))
+		}
+		all.ResourceVersion = page.ResourceVersion
+		if page.Continue == "" {
+			return all, nil
+		}
+		o.Continue, o.ResourceVersion, o.ResourceVersionMatch = page.Continue, "", ""
 	}
+}
+
+// slim is slimmed for what an informer stores.
+func slim(object any) (any, error) {
+	if p, ok := object.(*corev1.Pod); ok {
+		return slimmed(p), nil
+	}
+	return object, nil
+}
+
+// slimmed keeps of a pod what is looked at, so that memory does not grow with what people put into their pods.
+func slimmed(p *corev1.Pod) *corev1.Pod {
 	kept := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: p.Name, Namespace: p.Namespace, UID: p.UID, ResourceVersion: p.ResourceVersion, Labels: p.Labels,
@@ -162,7 +193,7 @@ func slim(object any) (any, error) {
 	if hash, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
 		kept.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: hash}
 	}
-	return kept, nil
+	return kept
 }
 
 func (v *view) poke() {
