@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,7 +28,7 @@ func TestEveryClientSaysWhoItIs(t *testing.T) {
 	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	clients, err := cli.Connect(t.Context(), cli.Options{Kubeconfig: kubeconfig, Region: "eu-central-1"})
+	clients, err := cli.Connect(t.Context(), cli.Options{Kubeconfig: kubeconfig, Region: "eu-central-1", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

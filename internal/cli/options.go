@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"os/user"
 	"regexp"
@@ -44,6 +45,7 @@ type Options struct {
 	ClaimDuration      time.Duration
 	LogFormat          string
 	LogLevel           string
+	Log                *slog.Logger // for the clients
 	OfFleet            string
 	Select             SelectOptions
 	Fleet              FleetOptions

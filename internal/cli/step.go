@@ -142,7 +142,8 @@ func (s step) command(streams Streams) *cli.Command {
 
 // runOnce is one run of the step, from its options to its result. What is wrong with the options becomes a result too.
 func (s step) runOnce(ctx context.Context, o Options, err error, streams Streams) error {
-	run := &session{Options: o, log: logger(streams.Err, o), result: Result{Step: s.name, DryRun: o.DryRun}}
+	o.Log = logger(streams.Err, o)
+	run := &session{Options: o, log: o.Log, result: Result{Step: s.name, DryRun: o.DryRun}}
 	if err == nil {
 		err = s.execute(ctx, run, streams)
 	}
@@ -190,11 +191,15 @@ func (s step) execute(ctx context.Context, run *session, streams Streams) error 
 // conclude writes the result and reports the error in the form of the log.
 func (r *session) conclude(s step, err error, streams Streams) error {
 	err = errors.Join(err, r.finish(s, err, streams))
-	if err != nil && jsonLogs(streams.Err, r.Options) { // a pod's log stays one JSON object a line
-		r.log.Error("step ended", "err", err.Error(), "hint", hint.Of(err), "exit", exitCode(err))
-		return reportedError{err}
+	if err == nil || !jsonLogs(streams.Err, r.Options) {
+		return err
 	}
-	return err
+	level := slog.LevelError
+	if exitCode(err) == argo.ExitNotYet {
+		level = slog.LevelInfo // the next attempt goes on; an error is what needs a person
+	}
+	r.log.Log(context.Background(), level, "step ended", "err", err.Error(), "hint", hint.Of(err), "exit", exitCode(err)) // a pod's log stays one JSON object a line
+	return reportedError{err}
 }
 
 func (r *session) use(c *Clients) {
