@@ -37,3 +37,9 @@ func PlainBodies(next aws.HTTPClient) aws.HTTPClient { return plainBodies{next} 
 
 // SDKLog is where the SDK logs.
 var SDKLog = sdkLog
+
+// ParseLength and ShortLength read and write durations.
+var (
+	ParseLength = parseLength
+	ShortLength = shortLength
+)
