@@ -88,7 +88,7 @@ func (w *world) mortal(r *reaper) {
 		}
 		return false, nil, nil
 	})
-	w.steps = &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: ec2.NewFromConfig(cfg), Kube: kube, Region: w.region}
+	w.steps = &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: ec2.NewFromConfig(cfg), Kube: typed(kube), Region: w.region}
 }
 
 // attempt runs the workflow's steps until the reaper strikes or all are done.

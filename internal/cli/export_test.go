@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/urfave/cli/v2"
 )
 
@@ -30,3 +31,15 @@ func RunStep(ctx context.Context, name string, o Options, streams Streams) int {
 	}
 	panic("there is no step " + name)
 }
+
+// PlainBodies is what the SDK's requests go through.
+func PlainBodies(next aws.HTTPClient) aws.HTTPClient { return plainBodies{next} }
+
+// SDKLog is where the SDK logs.
+var SDKLog = sdkLog
+
+// ParseLength and ShortLength read and write durations.
+var (
+	ParseLength = parseLength
+	ShortLength = shortLength
+)

@@ -36,9 +36,9 @@ func (c *Client) Apply(ctx context.Context, n *corev1.Node, marks ...Mark) (*cor
 		if err != nil || !changes {
 			return err
 		}
-		patched, err := c.Kube.CoreV1().Nodes().Patch(ctx, n.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "eks-recycle"})
+		patched, err := c.Nodes.Patch(ctx, n.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "eks-recycle"})
 		if apierrors.IsConflict(err) {
-			fresh, getErr := c.Kube.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+			fresh, getErr := c.Nodes.Get(ctx, n.Name, metav1.GetOptions{})
 			if getErr != nil {
 				return getErr
 			}
@@ -117,7 +117,7 @@ func (c *Client) AwaitReady(ctx context.Context, n *corev1.Node, atMost time.Dur
 	}
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	watching, err := c.Kube.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{
+	watching, err := c.Nodes.Watch(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, n.Name).String(), ResourceVersion: n.ResourceVersion,
 	})
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *Client) Event(ctx context.Context, n *corev1.Node, reason, message stri
 		Source:         corev1.EventSource{Component: "eks-recycle"},
 		FirstTimestamp: now, LastTimestamp: now, Count: 1,
 	}
-	if _, err := c.Kube.CoreV1().Events(metav1.NamespaceDefault).Create(ctx, event, metav1.CreateOptions{}); err != nil {
+	if _, err := c.Events.Create(ctx, event, metav1.CreateOptions{}); err != nil {
 		c.Log.WarnContext(ctx, "recording event", "node", n.Name, "reason", reason, "err", err)
 	}
 }

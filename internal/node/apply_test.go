@@ -37,7 +37,7 @@ func TestApply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAPI(newNode("n", id))
-			nodes := &node.Client{Kube: a.client(t), Log: slog.New(slog.DiscardHandler)}
+			nodes := a.client(t, slog.New(slog.DiscardHandler))
 			n, err := nodes.Get(t.Context(), "n")
 			if err != nil {
 				t.Fatal(err)
@@ -82,7 +82,7 @@ func TestApply(t *testing.T) {
 
 func TestApplyGivesUpOnANodeThatChangesAllTheTime(t *testing.T) {
 	a := newAPI(newNode("n", id))
-	nodes := &node.Client{Kube: a.client(t), Log: slog.New(slog.DiscardHandler)}
+	nodes := a.client(t, slog.New(slog.DiscardHandler))
 	n, err := nodes.Get(t.Context(), "n")
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestDeleteTakesTheNodeOfTheInstance(t *testing.T) {
 			if c.refuse != 0 {
 				a.refuse = map[string]int{http.MethodDelete: c.refuse}
 			}
-			nodes := &node.Client{Kube: a.client(t), Log: slog.New(slog.DiscardHandler)}
+			nodes := a.client(t, slog.New(slog.DiscardHandler))
 			if err := nodes.Delete(t.Context(), newNode("n", id)); (err != nil) != c.fails {
 				t.Errorf("error %v", err)
 			}
