@@ -45,10 +45,11 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		values, err = url.ParseQuery(r.URL.RawQuery)
 	}
 	if err == nil && r.Body != nil && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		var body []byte
-		if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err == nil {
+		var body strings.Builder
+		body.Grow(int(min(max(r.ContentLength, 0), maxBody)))
+		if _, err = io.Copy(&body, http.MaxBytesReader(w, r.Body, maxBody)); err == nil {
 			var form url.Values
-			form, err = url.ParseQuery(string(body))
+			form, err = url.ParseQuery(body.String())
 			for k, v := range form {
 				values[k] = append(values[k], v...)
 			}
