@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -45,9 +44,9 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		values, err = url.ParseQuery(r.URL.RawQuery)
 	}
 	if err == nil && r.Body != nil && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		var body strings.Builder
-		body.Grow(int(min(max(r.ContentLength, 0), maxBody)))
-		if _, err = io.Copy(&body, http.MaxBytesReader(w, r.Body, maxBody)); err == nil {
+		var body bytes.Buffer
+		body.Grow(int(min(max(r.ContentLength, 0), maxBody)) + bytes.MinRead)
+		if _, err = body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err == nil {
 			var form url.Values
 			form, err = url.ParseQuery(body.String())
 			for k, v := range form {
