@@ -127,10 +127,10 @@ type element struct {
 	first, next   *element // its first child, and its next sibling
 }
 
-// parseXML makes all elements at once: an answer has hundreds, and they go together.
+// parseXML makes elements by the dozen: an answer has hundreds, and they go together.
 func parseXML(text string) *element {
-	all := make([]element, 1, strings.Count(text, "<")/2+2)
-	root := &all[0]
+	root := &element{}
+	var spare []element
 	type open struct{ parent, last *element }
 	stack := append(make([]open, 0, 16), open{parent: root})
 	for {
@@ -156,8 +156,11 @@ func parseXML(text string) *element {
 			if space := strings.IndexAny(tag, " /"); space >= 0 {
 				tag = tag[:space]
 			}
-			all = append(all, element{name: tag})
-			child := &all[len(all)-1]
+			if len(spare) == 0 {
+				spare = make([]element, 48)
+			}
+			child := &spare[0]
+			child.name, spare = tag, spare[1:]
 			if top.last == nil {
 				top.parent.first = child
 			} else {

@@ -198,7 +198,7 @@ type reply struct {
 func (s *Sim) reply(r *http.Request, who scope, values url.Values) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := reply{action: values.Get("Action"), requestID: uuid(s.requests), writers: &s.writers}
+	out := reply{action: values.Get("Action"), requestID: uuid(s.requests), writers: s.writers}
 	if service, action, version := jsonTarget(r.Header); service != "" {
 		out.service, out.action, out.jsonVersion = service, action, version
 		return out
