@@ -75,7 +75,7 @@ func (r *reaper) RoundTrip(request *http.Request) (*http.Response, error) {
 func (w *world) mortal(r *reaper) {
 	r.upstream = awssim.Transport(w.sim)
 	cfg := aws.Config{Region: w.region, HTTPClient: &http.Client{Transport: r}, BaseEndpoint: aws.String("http://awssim"), Credentials: w.credentials()}
-	kube := w.another()
+	kube := w.fakeAPI()
 	kube.PrependReactor("*", "*", func(action ktesting.Action) (bool, runtime.Object, error) {
 		if reaches, _ := r.next(action.GetVerb() + " " + action.GetResource().Resource); !reaches {
 			return true, nil, errKilled
@@ -125,6 +125,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 		{"the slow way round, settled after the crash", awssim.DetachRefuse, true},
 	} {
 		t.Run(variant.name, func(t *testing.T) {
+			t.Parallel()
 			change := func(c *awssim.Config) { c.DetachFromStandby = variant.detach }
 			points := 0
 			for at, more := 1, true; more; at++ {
