@@ -75,7 +75,7 @@ func (r *reaper) RoundTrip(request *http.Request) (*http.Response, error) {
 func (w *world) mortal(r *reaper) {
 	r.upstream = awssim.Transport(w.sim)
 	cfg := aws.Config{Region: w.region, HTTPClient: &http.Client{Transport: r}, BaseEndpoint: aws.String("http://awssim"), Credentials: w.credentials()}
-	kube := w.fakeAPI()
+	kube := w.another()
 	kube.PrependReactor("*", "*", func(action ktesting.Action) (bool, runtime.Object, error) {
 		if reaches, _ := r.next(action.GetVerb() + " " + action.GetResource().Resource); !reaches {
 			return true, nil, errKilled

@@ -21,17 +21,24 @@ import (
 	ktesting "k8s.io/client-go/testing"
 )
 
-// fakeAPI is a client of client-go's fake, with reactors of its own and with what the fake lacks of an API server: field
-// selectors in list and watch, label selectors in watch, and evictions that respect budgets and UIDs. Who manages a field
-// the tracker does not write down: nothing here asks, and it costs a third of a recycle.
+// fakeAPI is client-go's fake with what it lacks of an API server: field selectors in list and watch, label selectors in
+// watch, and evictions that respect budgets and UIDs. Who manages a field it does not write down: nothing here asks, and
+// that costs a third of a recycle.
 func (w *world) fakeAPI() *fake.Clientset {
-	kube := &fake.Clientset{}
-	kube.AddReactor("*", "*", ktesting.ObjectReaction(w.tracker))
+	kube := fake.NewSimpleClientset() //nolint:staticcheck // NewClientset, which is to be used instead, writes it down
+	w.completeAPI(&kube.Fake, kube.Tracker())
+	return kube
+}
+
+// another is a second client of the same cluster, with reactors of its own.
+func (w *world) another() *fake.Clientset {
+	kube, tracker := &fake.Clientset{}, w.kube.Tracker()
+	kube.AddReactor("*", "*", ktesting.ObjectReaction(tracker))
 	kube.AddWatchReactor("*", func(action ktesting.Action) (bool, watch.Interface, error) {
-		watching, err := w.tracker.Watch(action.GetResource(), action.GetNamespace())
+		watching, err := tracker.Watch(action.GetResource(), action.GetNamespace())
 		return true, watching, err
 	})
-	w.completeAPI(&kube.Fake, w.tracker)
+	w.completeAPI(&kube.Fake, tracker)
 	return kube
 }
 

@@ -19,8 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apitypes "k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
-	"k8s.io/client-go/kubernetes/scheme"
-	ktesting "k8s.io/client-go/testing"
 
 	"github.com/eks-recycle/eks-recycle/internal/cli"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
@@ -31,7 +29,6 @@ import (
 type world struct {
 	*testing.T
 	sim       *awssim.Sim
-	tracker   ktesting.ObjectTracker // the cluster's objects
 	kube      *fake.Clientset
 	region    string
 	groups    *autoscaling.Client
@@ -61,7 +58,6 @@ func inWorld(t *testing.T, change func(*awssim.Config), story func(*world)) {
 
 func newWorld(ctx context.Context, t *testing.T, change func(*awssim.Config)) *world {
 	w := &world{T: t, budget: map[string]string{}, evictions: map[string]eviction{}, over: make(chan struct{})}
-	w.tracker = ktesting.NewObjectTracker(scheme.Scheme, scheme.Codecs.UniversalDecoder())
 	w.kube = w.fakeAPI()
 	config := awssim.DefaultConfig()
 	config.Kubernetes, config.MarkNodesReady, config.Region = w.kube, true, "eu-central-1"
