@@ -125,6 +125,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 		{"the slow way round, settled after the crash", awssim.DetachRefuse, true},
 	} {
 		t.Run(variant.name, func(t *testing.T) {
+			t.Parallel()
 			change := func(c *awssim.Config) { c.DetachFromStandby = variant.detach }
 			points := 0
 			for at, more := 1, true; more; at++ {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/urfave/cli/v2"
@@ -22,9 +23,11 @@ func ParseOptions(args []string) (o Options, err error) {
 	return o, err
 }
 
+var stepsOnce = sync.OnceValue(steps)
+
 // RunStep is Run for options that are parsed.
 func RunStep(ctx context.Context, name string, o Options, streams Streams) int {
-	for _, s := range steps() {
+	for _, s := range stepsOnce() {
 		if s.name == name {
 			return exitCode(s.runOnce(ctx, o, nil, streams))
 		}

@@ -269,6 +269,7 @@ func TestFleetOfManyNodes(t *testing.T) {
 		{"real recycles", groups, nodes / groups, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
