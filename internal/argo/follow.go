@@ -2,6 +2,7 @@ package argo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -55,34 +56,37 @@ func (w Workflows) Follow(ctx context.Context, namespace, fleet string) (*Follow
 		}
 		return err
 	}
-	store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: &cache.ListWatch{
-			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				o.LabelSelector = OfFleet(fleet)
-				list, err := client.List(ctx, o)
-				return list, note(err)
-			},
-			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-				o.LabelSelector = OfFleet(fleet)
-				watching, err := client.Watch(ctx, o)
-				return watching, note(err)
-			},
+	listWatch := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.LabelSelector = OfFleet(fleet)
+			list, err := client.List(ctx, o)
+			return list, note(err)
 		},
-		ObjectType:   &metav1.PartialObjectMetadata{},
-		ResyncPeriod: time.Hour, // looks at its own store again; costs the API server nothing
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc: func(any) { poke() }, UpdateFunc: func(any, any) { poke() }, DeleteFunc: func(any) { poke() },
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.LabelSelector = OfFleet(fleet)
+			watching, err := client.Watch(ctx, o)
+			return watching, note(err)
 		},
-		Transform: func(o any) (any, error) {
+	}
+	informer := cache.NewSharedIndexInformerWithOptions(cache.ToListWatcherWithWatchListSemantics(listWatch, w.Metadata), &metav1.PartialObjectMetadata{},
+		cache.SharedIndexInformerOptions{ResyncPeriod: time.Hour}) // looks at its own store again; costs the API server nothing
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { poke() }, UpdateFunc: func(any, any) { poke() }, DeleteFunc: func(any) { poke() },
+	})
+	err = errors.Join(err,
+		informer.SetTransform(func(o any) (any, error) {
 			if o, ok := o.(*metav1.PartialObjectMetadata); ok {
 				o.ManagedFields, o.OwnerReferences = nil, nil
 			}
 			return o, nil
-		},
-	})
-	f.store = store
-	go controller.RunWithContext(logr.NewContext(ctx, logr.Discard()))
-	for !controller.HasSynced() {
+		}),
+		informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {})) // it tries again by itself
+	if err != nil {
+		return nil, fmt.Errorf("following the workflows of the fleet: %w", err)
+	}
+	f.store = informer.GetStore()
+	go informer.RunWithContext(logr.NewContext(ctx, logr.Discard()))
+	for !informer.HasSynced() {
 		select {
 		case err := <-refused:
 			return nil, err

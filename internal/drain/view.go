@@ -2,6 +2,7 @@ package drain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -56,15 +57,16 @@ func (c *Client) watch(ctx context.Context, q query) (*view, error) {
 	}
 	quiet := logr.NewContext(ctx, logr.Discard()) // client-go would write its troubles in its own form; v.trouble logs them
 	for _, namespace := range namespaces {
-		store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
-			ListerWatcher: v.listWatch(c.Pods(namespace), q),
-			ObjectType:    &corev1.Pod{},
-			Handler:       handler,
-			Transform:     slim,
-			ResyncPeriod:  time.Hour, // looks at its own store again; costs the API server nothing
+		informer := cache.NewSharedIndexInformerWithOptions(v.listWatch(c.Pods(namespace), q), &corev1.Pod{}, cache.SharedIndexInformerOptions{
+			ResyncPeriod: time.Hour, // looks at its own store again; costs the API server nothing
 		})
-		v.stores, v.synced = append(v.stores, store), append(v.synced, controller.HasSynced)
-		go controller.RunWithContext(quiet)
+		_, err := informer.AddEventHandler(handler)
+		err = errors.Join(err, informer.SetTransform(slim), informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {}))
+		if err != nil {
+			return nil, fmt.Errorf("watching pods: %w", err)
+		}
+		v.stores, v.synced = append(v.stores, informer.GetStore()), append(v.synced, informer.HasSynced)
+		go informer.RunWithContext(quiet)
 	}
 	for !v.hasSynced() {
 		select {
@@ -82,8 +84,14 @@ func (v *view) hasSynced() bool {
 	return !slices.ContainsFunc(v.synced, func(synced cache.InformerSynced) bool { return !synced() })
 }
 
-func (v *view) listWatch(pods API, q query) *cache.ListWatch {
-	return &cache.ListWatch{
+// listThenWatch keeps the reflector from asking for the list through a watch, which an API server may not offer: then it would
+// be asked twice, and a list of our own is read in pages and as of now.
+type listThenWatch struct{ *cache.ListWatch }
+
+func (listThenWatch) IsWatchListSemanticsUnSupported() bool { return true }
+
+func (v *view) listWatch(pods API, q query) cache.ListerWatcher {
+	return listThenWatch{&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			// The reflector would accept a list from the API server's cache, which may be older than the cordon.
 			opts.ResourceVersion, opts.ResourceVersionMatch = "", ""
@@ -96,7 +104,7 @@ func (v *view) listWatch(pods API, q query) *cache.ListWatch {
 			watching, err := pods.Watch(ctx, opts)
 			return watching, v.note(ctx, "watching pods", err)
 		},
-	}
+	}}
 }
 
 // note keeps the reflector's last error, tells apart what it may go on trying, and returns the error.
