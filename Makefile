@@ -10,9 +10,15 @@ SANDBOX := @go run ./internal/sandbox/cmd/launch
 
 LINT_VERSION := v2.15.0
 LINT := $(CURDIR)/.sandbox/cache/tools/golangci-lint-$(LINT_VERSION)/golangci-lint
+GOTESTSUM_VERSION := v1.13.0
+GOTESTSUM := $(CURDIR)/.sandbox/cache/tools/gotestsum-$(GOTESTSUM_VERSION)/gotestsum
+# What each part of the checks leaves for the report at the end.
+REPORTS := .sandbox/reports
+GOTEST = @mkdir -p $(REPORTS) && $(GOTESTSUM) --jsonfile-timing-events $(REPORTS)/$@.json --
+PARTS := @MAKE='$(MAKE)' REPORTS=$(REPORTS) GOTESTSUM=$(GOTESTSUM) test/parts.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help build image lint unit e2e test demo sandbox-up sandbox-down bench soak
+.PHONY: help build image check test lint unit schedules templates docs e2e demo sandbox-up sandbox-down bench soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,25 +29,33 @@ build: ## build bin/step
 image: ## build the container image, with IMAGE_BUILDER=docker, podman or buildah
 	$(IMAGE_BUILDER) build $(IMAGE_FLAGS) --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
+check: $(GOTESTSUM) ## before a commit: lint, unit, 1,000 random schedules, templates, docs
+	$(PARTS) lint unit schedules templates docs
+
+check: export SCHEDULES ?= 1000
+
+test: $(GOTESTSUM) ## run everything: what check runs with all random schedules, then e2e
+	$(PARTS) lint unit schedules templates docs e2e
+
 lint: $(LINT) ## lint the code, import doors included
 	$(LINT) run ./...
 
-unit: ## unit tests, whole recycles against the simulator, 20,000 random schedules, workflow templates; some minutes
-	go test -timeout 30m ./cmd/... ./internal/... ./test/docs/... ./test/workflows/...
+unit: $(GOTESTSUM) ## unit tests, whole recycles against the simulator, a crash at every call
+	$(GOTEST) -timeout 15m -skip '^TestRandomSchedules$$' ./cmd/... ./internal/...
+
+schedules: $(GOTESTSUM) ## play 20,000 random schedules, or SCHEDULES
+	$(GOTEST) -timeout 30m -run '^TestRandomSchedules$$' ./internal/cli
+
+templates: $(GOTESTSUM)
+	$(GOTEST) ./test/workflows/...
 	# Anew each time: the go command does not notice that files outside of a module have changed.
-	go test -C test/argo4 -count=1 ./...
+	@cd test/argo4 && $(GOTESTSUM) --jsonfile-timing-events ../../$(REPORTS)/argo4.json -- -count=1 ./...
 
-e2e: ## recycle nodes of a real local cluster; needs root on Linux
-	go test -count=1 -timeout 75m -parallel 8 ./test/e2e/...
+docs: $(GOTESTSUM)
+	$(GOTEST) ./test/docs/...
 
-test: ## run every check, then list what failed
-	@failed=; \
-	for check in lint unit e2e; do \
-		echo "== $$check"; \
-		$(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
-	done; \
-	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi; \
-	echo "all checks passed"
+e2e: $(GOTESTSUM) ## recycle nodes of a real local cluster; needs root on Linux
+	$(GOTEST) -count=1 -timeout 75m -parallel 8 ./test/e2e/...
 
 demo: ## recycle one node of a local cluster before your eyes; needs root on Linux
 	$(SANDBOX) demo
@@ -66,3 +80,6 @@ bench: ## memory, time and calls of a big drain, of selecting 5,000 nodes, of a 
 # Built by the toolchain of this module: a linter must not be older than the Go it reads.
 $(LINT):
 	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+$(GOTESTSUM):
+	GOBIN=$(@D) go install gotest.tools/gotestsum@$(GOTESTSUM_VERSION)

@@ -75,6 +75,12 @@ func IsExpired(err error) bool {
 	return false
 }
 
+// IsNoCredentials reports that there are no credentials at all: the SDK asks the instance's role when it has found nothing
+// else. Its error has no type of its own.
+func IsNoCredentials(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "no EC2 IMDS role found")
+}
+
 // IsStopUnsupported reports that the instance can only be terminated (instance-store root, one-time spot request).
 func IsStopUnsupported(err error) bool { return Code(err) == "UnsupportedOperation" }
 
@@ -115,7 +121,7 @@ func IsTransient(err error) bool {
 		return true
 	}
 	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) || (err != nil && strings.Contains(err.Error(), "no EC2 IMDS role found")) {
+	if errors.As(err, &certificate) || IsNoCredentials(err) {
 		return false // a proxy's certificate, or no credentials at all: waiting brings neither
 	}
 	var lookup *net.DNSError

@@ -20,7 +20,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 )
 
 // Annotations on the Lease: what later steps of the same recycle, and a sweep, want to know without asking AWS.
@@ -57,9 +56,18 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("%s is claimed by %s until %s", e.What, who, e.Until.UTC().Format(time.RFC3339))
 }
 
+// API is what is asked of the API server about the Leases of a namespace.
+type API interface {
+	Get(context.Context, string, metav1.GetOptions) (*coordinationv1.Lease, error)
+	List(context.Context, metav1.ListOptions) (*coordinationv1.LeaseList, error)
+	Create(context.Context, *coordinationv1.Lease, metav1.CreateOptions) (*coordinationv1.Lease, error)
+	Update(context.Context, *coordinationv1.Lease, metav1.UpdateOptions) (*coordinationv1.Lease, error)
+	Delete(context.Context, string, metav1.DeleteOptions) error
+}
+
 // Claims makes claims for one holder. Duration is how long a claim outlives its last renewal.
 type Claims struct {
-	Leases           coordinationclient.LeaseInterface
+	Leases           API
 	Holder, Workflow string
 	Duration         time.Duration
 	Log              *slog.Logger

@@ -12,13 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 )
 
 // leases is an API server's Leases with what client-go's fake lacks: resource versions that are checked, deletions with
-// preconditions, latency and absence. The embedded interface stands for the calls that a claim does not make.
+// preconditions, latency and absence.
 type leases struct {
-	coordinationclient.LeaseInterface
 	mu      sync.Mutex
 	stored  map[string]*coordinationv1.Lease
 	version int

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -38,11 +38,9 @@ func alarmFlags() []cli.Flag {
 	}, mannerFlags()...)
 }
 
-var controls = regexp.MustCompile(`[\x00-\x1f\x7f]`)
-
 func readAlarm(c *cli.Context, o *Options) error {
-	o.Alarm = AlarmOptions{Name: set(c, "alarm"), Group: set(c, "asg-name"), CoolDown: c.Duration("cool-down"), Template: c.String("template")}
-	o.Fleet = FleetOptions{Template: o.Alarm.Template, PollWindow: c.Duration("recycle-poll-window")}
+	o.Alarm = AlarmOptions{Name: set(c, "alarm"), Group: set(c, "asg-name"), CoolDown: duration(c, "cool-down"), Template: c.String("template")}
+	o.Fleet = FleetOptions{Template: o.Alarm.Template, PollWindow: duration(c, "recycle-poll-window")}
 	if at := set(c, "alarm-time"); at != "" {
 		var err error
 		if o.Alarm.At, err = parseAlarmTime(at); err != nil {
@@ -52,12 +50,10 @@ func readAlarm(c *cli.Context, o *Options) error {
 	switch problems := validation.IsDNS1123Subdomain(o.Alarm.Template); {
 	case (o.InstanceID == "") == (o.Alarm.Group == "") && o.InstanceID == "":
 		return hint.Errorf("the alarm's metric has one of the dimensions InstanceId and AutoScalingGroupName", "give --instance-id or --asg-name")
-	case o.Alarm.Group != "" && !groupForm.MatchString(o.Alarm.Group):
+	case o.Alarm.Group != "" && !matches(groupForm, o.Alarm.Group):
 		return fmt.Errorf("--asg-name %q is malformed", o.Alarm.Group)
-	case controls.MatchString(o.Alarm.Name):
+	case strings.ContainsFunc(o.Alarm.Name, unicode.IsControl):
 		return fmt.Errorf("--alarm %q has control characters", o.Alarm.Name)
-	case o.Alarm.CoolDown <= 0:
-		return fmt.Errorf("--cool-down must be longer than nothing")
 	case len(problems) > 0:
 		return fmt.Errorf("--template %q is malformed: %s", o.Alarm.Template, problems[0])
 	}

@@ -98,7 +98,7 @@ func TestAlarmThatStartsNothing(t *testing.T) {
 			{"--asg-name " + group + " --alarm-time " + time.Now().Add(-2*time.Hour).Format("2006-01-02T15:04:05.000-0700"), "went off 2h0m0s ago", 0},
 			{"--asg-name " + group + " --alarm-time yesterday", `--alarm-time "yesterday" is malformed`, 2},
 			{"", "give --instance-id or --asg-name", 2},
-			{"--asg-name " + group + " --cool-down 0s", "--cool-down must be longer than nothing", 2},
+			{"--asg-name " + group + " --cool-down 0s", `--cool-down "0s" must be a positive duration`, 2},
 			{"--asg-name " + group + " --template -x", `--template "-x" is malformed`, 2},
 		} {
 			o := a.alarm("alarm-1", strings.Fields(c.flags)...)

@@ -61,14 +61,26 @@ func kindOf(resource string) schema.GroupResource {
 
 func keyOf(namespace, name string) string { return namespace + "/" + name }
 
-func clone[T object](o T) T { return o.DeepCopyObject().(T) } //nolint:forcetypeassert // a copy is of the same type
+// clone copies an object so that its owner can change it. Of a Node's status that is its conditions: the rest is written
+// once, and is the larger part.
+func clone(o object) object {
+	n, ok := o.(*corev1.Node)
+	if !ok {
+		return o.DeepCopyObject().(object) //nolint:forcetypeassert // a copy is of the same type
+	}
+	out := *n
+	n.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
+	n.Spec.DeepCopyInto(&out.Spec)
+	out.Status.Conditions = slices.Clone(n.Status.Conditions)
+	return &out
+}
 
 // commit stores an object, nil deletes it, and tells everyone. The caller holds the lock.
 func (s *apiServer) commit(resource string, before, after object) {
 	s.version++
 	at := after
 	if after == nil {
-		at = before.DeepCopyObject().(object) //nolint:forcetypeassert // a copy is of the same type
+		at = clone(before)
 		delete(s.stored[resource], keyOf(before.GetNamespace(), before.GetName()))
 	} else {
 		s.stored[resource][keyOf(after.GetNamespace(), after.GetName())] = after

@@ -45,14 +45,22 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 		Usage: "take an EKS worker node out of service and replace it, one step at a time",
 		Description: "Steps in order: standby, taint, drain, evict, retire. settle puts things right after a failure, restore brings a\n" +
 			"node back. Each step may be killed and run again at any time. Exit codes: 0 done, 1 failed, 2 bad usage,\n" +
-			"75 not done yet (run it again). Every flag can be given as an environment variable.",
-		HideVersion:     true,
+			"75 not done yet (run it again). Every flag can be given as an environment variable, and every step takes those of\n" +
+			"a whole recycle; its help shows the ones that it uses.",
+		HideVersion:     true, // --version prints what the subcommand prints
+		Flags:           []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version"}},
 		Reader:          streams.In,
 		Writer:          streams.Out,
 		ErrWriter:       streams.Err,
 		ExitErrHandler:  func(*cli.Context, error) {},
 		OnUsageError:    badUsage,
-		CommandNotFound: func(_ *cli.Context, name string) { code = argo.ExitUsage; report(streams.Err, unknownCommand(name)) },
+		CommandNotFound: func(c *cli.Context, name string) { code = argo.ExitUsage; report(streams.Err, unknownCommand(c, name)) },
+		Action: func(c *cli.Context) error {
+			if c.Bool("version") {
+				return printVersion(streams)
+			}
+			return listCommands(c)
+		},
 	}
 	for _, s := range steps() {
 		parent, _, nested := strings.Cut(s.name, " ")
@@ -62,11 +70,11 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 		}
 		i := slices.IndexFunc(app.Commands, func(c *cli.Command) bool { return c.Name == parent })
 		if i < 0 {
-			i, app.Commands = len(app.Commands), append(app.Commands, family(parent))
+			i, app.Commands = len(app.Commands), append(app.Commands, family(parent, familyUsage[parent]))
 		}
 		app.Commands[i].Subcommands = append(app.Commands[i].Subcommands, s.command(streams))
 	}
-	app.Commands = append(app.Commands, versionCommand(streams))
+	app.Commands = append(app.Commands, completionCommand(app), versionCommand(streams))
 	if err := app.RunContext(ctx, args); err != nil {
 		report(streams.Err, err)
 		return exitCode(err)
@@ -74,33 +82,46 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 	return code
 }
 
-// family is the command that steps of two words hang from.
-func family(name string) *cli.Command {
-	return &cli.Command{
-		Name: name, Usage: "see step " + name + " --help", HideHelpCommand: true, OnUsageError: badUsage,
-		Action: func(c *cli.Context) error {
-			return usageError{hint.Errorf("step "+name+" --help lists what there is", "step %s %q is unknown", name, c.Args().First())}
-		},
+var familyUsage = map[string]string{"lifecycle": "keep a terminating instance waiting for its lifecycle hook, or end the wait"}
+
+// family is the command that others hang from. Alone it lists them.
+func family(name, usage string, of ...*cli.Command) *cli.Command {
+	return &cli.Command{Name: name, Usage: usage, Subcommands: of, HideHelpCommand: true, OnUsageError: badUsage, Action: listCommands}
+}
+
+// listCommands is what a command does that is none itself.
+func listCommands(c *cli.Context) error {
+	if name := c.Args().First(); name != "" {
+		return unknownCommand(c, name)
 	}
+	return cli.ShowSubcommandHelp(c)
 }
 
 func versionCommand(streams Streams) *cli.Command {
-	return &cli.Command{
-		Name:  "version",
-		Usage: "print the version",
-		Action: func(*cli.Context) error {
-			_, err := fmt.Fprintln(streams.Out, streams.Version)
-			return err
-		},
-	}
+	return &cli.Command{Name: "version", Usage: "print the version", Action: func(*cli.Context) error { return printVersion(streams) }}
 }
 
+func printVersion(streams Streams) error {
+	_, err := fmt.Fprintln(streams.Out, streams.Version)
+	return err
+}
+
+// badUsage is the error of a flag that the library refused.
 func badUsage(c *cli.Context, err error, _ bool) error {
-	return usageError{hint.Wrap(err, "step "+c.Command.FullName()+" --help lists the flags")}
+	flag := ""
+	if _, name, unknown := strings.Cut(err.Error(), "flag provided but not defined: -"); unknown {
+		flag = closest(name, flagNames(c.Command.Flags), "--")
+	}
+	return usageError{hint.Wrap(err, flag+c.Command.HelpName+" --help lists the flags")}
 }
 
-func unknownCommand(name string) error {
-	return usageError{hint.Errorf("step help lists the steps", "step %q is unknown", name)}
+func unknownCommand(c *cli.Context, name string) error {
+	var known []string
+	for _, command := range c.Command.VisibleCommands() {
+		known = append(known, command.Name)
+	}
+	full := strings.TrimPrefix(c.Command.HelpName+" "+name, "step ")
+	return usageError{hint.Errorf(closest(name, known, "")+c.Command.HelpName+" --help lists the steps", "step %q is unknown", full)}
 }
 
 // usageError is bad input: nothing was touched, and running it again is of no use.

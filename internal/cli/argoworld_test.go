@@ -66,7 +66,10 @@ func newArgoWorld(w *world, run func(map[string]string) string) *argoWorld {
 	a.dynamic.PrependReactor("delete", "workflows", func(action ktesting.Action) (bool, runtime.Object, error) {
 		return false, nil, a.metadata.Tracker().Delete(workflowsResource, action.GetNamespace(), action.(ktesting.DeleteAction).GetName())
 	})
-	w.steps = &cli.Clients{Groups: w.groups, Instances: w.ec2, Templates: w.ec2, Kube: w.kube, Region: w.region, Workflows: argo.Workflows{Metadata: a.metadata, Dynamic: a.dynamic}}
+	w.steps = &cli.Clients{Groups: w.groups, Instances: w.ec2, Templates: w.ec2, Region: w.region, Workflows: argo.Workflows{Metadata: a.metadata, Dynamic: a.dynamic}}
+	if w.kube != nil {
+		w.steps.Kube = typed(w.kube)
+	}
 	return a
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"html"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -107,11 +108,12 @@ func (w *awsWire) once(ctx context.Context, service string, form url.Values) (*e
 	if err != nil {
 		return nil, &smithyhttp.RequestSendError{Err: err}
 	}
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
+	var text strings.Builder
+	text.Grow(int(response.ContentLength))
+	if _, err := io.Copy(&text, response.Body); err != nil {
 		return nil, err
 	}
-	answer := parseXML(text)
+	answer := parseXML(text.String())
 	if response.StatusCode != http.StatusOK {
 		failure := answer.find("Error")
 		return nil, refused(response.StatusCode, failure.text("Code"), failure.text("Message"))
@@ -122,28 +124,30 @@ func (w *awsWire) once(ctx context.Context, service string, form url.Values) (*e
 // element is an XML element; AWS puts nothing that matters into attributes.
 type element struct {
 	name, content string
-	children      []*element
+	first, next   *element // its first child, and its next sibling
 }
 
-func parseXML(raw []byte) *element {
-	text := string(raw) // copied once: names and contents are parts of it
+// parseXML makes elements by the dozen: an answer has hundreds, and they go together.
+func parseXML(text string) *element {
 	root := &element{}
-	stack := append(make([]*element, 0, 16), root)
+	var spare []element
+	type open struct{ parent, last *element }
+	stack := append(make([]open, 0, 16), open{parent: root})
 	for {
 		start := strings.IndexByte(text, '<')
 		if start < 0 || start+1 == len(text) {
 			return root
 		}
-		top := stack[len(stack)-1]
+		top := &stack[len(stack)-1]
 		end := start + strings.IndexByte(text[start:], '>')
 		tag := text[start+1 : end]
 		switch tag[0] {
 		case '?':
 		case '/':
-			if len(top.children) == 0 {
-				top.content = text[:start]
-				if strings.IndexByte(top.content, '&') >= 0 {
-					top.content = html.UnescapeString(top.content)
+			if top.last == nil {
+				top.parent.content = text[:start]
+				if strings.IndexByte(top.parent.content, '&') >= 0 {
+					top.parent.content = html.UnescapeString(top.parent.content)
 				}
 			}
 			stack = stack[:len(stack)-1]
@@ -152,10 +156,19 @@ func parseXML(raw []byte) *element {
 			if space := strings.IndexAny(tag, " /"); space >= 0 {
 				tag = tag[:space]
 			}
-			child := &element{name: tag}
-			top.children = append(top.children, child)
+			if len(spare) == 0 {
+				spare = make([]element, 48)
+			}
+			child := &spare[0]
+			child.name, spare = tag, spare[1:]
+			if top.last == nil {
+				top.parent.first = child
+			} else {
+				top.last.next = child
+			}
+			top.last = child
 			if !closed {
-				stack = append(stack, child)
+				stack = append(stack, open{parent: child})
 			}
 		}
 		text = text[end+1:]
@@ -164,10 +177,7 @@ func parseXML(raw []byte) *element {
 
 // find returns the first element of a name below this one, or nil.
 func (e *element) find(name string) *element {
-	if e == nil {
-		return nil
-	}
-	for _, child := range e.children {
+	for child := range e.children() {
 		if child.name == name {
 			return child
 		}
@@ -179,14 +189,23 @@ func (e *element) find(name string) *element {
 }
 
 func (e *element) child(name string) *element {
-	if e != nil {
-		for _, child := range e.children {
-			if child.name == name {
-				return child
-			}
+	for child := range e.children() {
+		if child.name == name {
+			return child
 		}
 	}
 	return nil
+}
+
+// children are those of an element that may be missing.
+func (e *element) children() iter.Seq[*element] {
+	return func(yield func(*element) bool) {
+		if e == nil {
+			return
+		}
+		for child := e.first; child != nil && yield(child); child = child.next {
+		}
+	}
 }
 
 func (e *element) text(name string) string {
@@ -196,12 +215,7 @@ func (e *element) text(name string) string {
 	return ""
 }
 
-func (e *element) list(name string) []*element {
-	if c := e.child(name); c != nil {
-		return c.children
-	}
-	return nil
-}
+func (e *element) list(name string) iter.Seq[*element] { return e.child(name).children() }
 
 func (e *element) str(name string) *string {
 	if c := e.child(name); c != nil {
@@ -232,32 +246,25 @@ func (w *awsWire) DescribeAutoScalingGroups(ctx context.Context, in *autoscaling
 		return nil, err
 	}
 	out := &autoscaling.DescribeAutoScalingGroupsOutput{}
-	for _, e := range answer.find("AutoScalingGroups").childrenOf() {
+	for e := range answer.find("AutoScalingGroups").children() {
 		g := astypes.AutoScalingGroup{
 			AutoScalingGroupName: e.str("AutoScalingGroupName"), MinSize: e.number("MinSize"), MaxSize: e.number("MaxSize"), DesiredCapacity: e.number("DesiredCapacity"),
 		}
-		for _, m := range e.list("Instances") {
+		for m := range e.list("Instances") {
 			g.Instances = append(g.Instances, astypes.Instance{
 				InstanceId: m.str("InstanceId"), LifecycleState: astypes.LifecycleState(m.text("LifecycleState")), HealthStatus: m.str("HealthStatus"),
 				WeightedCapacity: m.str("WeightedCapacity"), AvailabilityZone: m.str("AvailabilityZone"),
 			})
 		}
-		for _, p := range e.list("SuspendedProcesses") {
+		for p := range e.list("SuspendedProcesses") {
 			g.SuspendedProcesses = append(g.SuspendedProcesses, astypes.SuspendedProcess{ProcessName: p.str("ProcessName"), SuspensionReason: p.str("SuspensionReason")})
 		}
-		for _, tag := range e.list("Tags") {
+		for tag := range e.list("Tags") {
 			g.Tags = append(g.Tags, astypes.TagDescription{Key: tag.str("Key"), Value: tag.str("Value")})
 		}
 		out.AutoScalingGroups = append(out.AutoScalingGroups, g)
 	}
 	return out, nil
-}
-
-func (e *element) childrenOf() []*element {
-	if e == nil {
-		return nil
-	}
-	return e.children
 }
 
 func (w *awsWire) DescribeScalingActivities(ctx context.Context, in *autoscaling.DescribeScalingActivitiesInput, _ ...func(*autoscaling.Options)) (*autoscaling.DescribeScalingActivitiesOutput, error) {
@@ -274,7 +281,7 @@ func (w *awsWire) DescribeScalingActivities(ctx context.Context, in *autoscaling
 	}
 	result := answer.find("DescribeScalingActivitiesResult")
 	out := &autoscaling.DescribeScalingActivitiesOutput{NextToken: result.str("NextToken")}
-	for _, e := range result.list("Activities") {
+	for e := range result.list("Activities") {
 		out.Activities = append(out.Activities, astypes.Activity{
 			ActivityId: e.str("ActivityId"), Description: e.str("Description"), Cause: e.str("Cause"), StartTime: e.time("StartTime"),
 			StatusCode: astypes.ScalingActivityStatusCode(e.text("StatusCode")), StatusMessage: e.str("StatusMessage"),
@@ -289,7 +296,7 @@ func (w *awsWire) DescribeInstanceRefreshes(ctx context.Context, in *autoscaling
 		return nil, err
 	}
 	out := &autoscaling.DescribeInstanceRefreshesOutput{}
-	for _, e := range answer.find("InstanceRefreshes").childrenOf() {
+	for e := range answer.find("InstanceRefreshes").children() {
 		out.InstanceRefreshes = append(out.InstanceRefreshes, astypes.InstanceRefresh{
 			InstanceRefreshId: e.str("InstanceRefreshId"), Status: astypes.InstanceRefreshStatus(e.text("Status")),
 		})
@@ -303,9 +310,9 @@ func (w *awsWire) DescribeInstances(ctx context.Context, in *ec2.DescribeInstanc
 		return nil, err
 	}
 	out := &ec2.DescribeInstancesOutput{}
-	for _, r := range answer.find("reservationSet").childrenOf() {
+	for r := range answer.find("reservationSet").children() {
 		reservation := ec2types.Reservation{ReservationId: r.str("reservationId")}
-		for _, e := range r.list("instancesSet") {
+		for e := range r.list("instancesSet") {
 			i := ec2types.Instance{
 				InstanceId: e.str("instanceId"), InstanceType: ec2types.InstanceType(e.text("instanceType")), PrivateDnsName: e.str("privateDnsName"),
 				LaunchTime: e.time("launchTime"), InstanceLifecycle: ec2types.InstanceLifecycleType(e.text("instanceLifecycle")),
@@ -313,7 +320,7 @@ func (w *awsWire) DescribeInstances(ctx context.Context, in *ec2.DescribeInstanc
 				State:          &ec2types.InstanceState{Name: ec2types.InstanceStateName(e.child("instanceState").text("name"))},
 				Placement:      &ec2types.Placement{AvailabilityZone: e.child("placement").str("availabilityZone")},
 			}
-			for _, tag := range e.list("tagSet") {
+			for tag := range e.list("tagSet") {
 				i.Tags = append(i.Tags, ec2types.Tag{Key: tag.str("key"), Value: tag.str("value")})
 			}
 			reservation.Instances = append(reservation.Instances, i)
@@ -349,7 +356,7 @@ func (w *awsWire) DescribeLifecycleHooks(ctx context.Context, in *autoscaling.De
 		return nil, err
 	}
 	out := &autoscaling.DescribeLifecycleHooksOutput{}
-	for _, e := range answer.find("LifecycleHooks").childrenOf() {
+	for e := range answer.find("LifecycleHooks").children() {
 		out.LifecycleHooks = append(out.LifecycleHooks, astypes.LifecycleHook{LifecycleHookName: e.str("LifecycleHookName")})
 	}
 	return out, nil

@@ -3,23 +3,34 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	awseks "github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/eks"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/kube"
+	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
 // Clients are the ways to AWS and to the cluster, each made once.
@@ -28,8 +39,8 @@ type Clients struct {
 	Instances asg.InstanceAPI
 	Templates asg.TemplateReader
 	Volumes   asg.VolumeReader
-	Kube      kubernetes.Interface // none with OnlyAWS
-	Workflows argo.Workflows       // of the cluster that Argo runs in
+	Kube      *Kube          // none with OnlyAWS
+	Workflows argo.Workflows // of the cluster that Argo runs in
 	Region    string
 }
 
@@ -37,6 +48,15 @@ type Clients struct {
 type GroupAPI interface {
 	asg.GroupReader
 	asg.GroupWriter
+}
+
+// Kube is what a recycle asks of the API server.
+type Kube struct {
+	Nodes   node.API
+	Events  node.EventAPI // in the namespace default
+	Pods    func(namespace string) drain.API
+	Leases  func(namespace string) claim.API
+	Version func(context.Context) (*version.Info, error)
 }
 
 // userAgent tells AWS's and Kubernetes' audit logs who called.
@@ -53,6 +73,7 @@ const attempts = 4
 
 // Connect builds the clients from flags and environment.
 func Connect(ctx context.Context, o Options) (*Clients, error) {
+	klog.SetSlogLogger(o.Log)
 	cfg, err := awsConfig(ctx, o)
 	if err != nil {
 		return nil, err
@@ -68,9 +89,14 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 		return nil, err
 	}
 	kubeConfig.UserAgent, kubeConfig.QPS, kubeConfig.Burst = userAgent, callsASecond, burst
-	kubeConfig.ContentType, kubeConfig.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
-	if clients.Kube, err = kubernetes.NewForConfig(kubeConfig); err != nil {
+	api, err := kube.New(kubeConfig)
+	if err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
+	}
+	clients.Kube = &Kube{
+		Nodes: api.Nodes(), Events: api.Events(metav1.NamespaceDefault), Version: api.ServerVersion,
+		Pods:   func(namespace string) drain.API { return api.Pods(namespace) },
+		Leases: func(namespace string) claim.API { return api.Leases(namespace) },
 	}
 	home, err := eks.FromKubeconfig(o.Kubeconfig, o.Context)
 	if err != nil {
@@ -96,7 +122,7 @@ func argoClients(home *rest.Config) (w argo.Workflows, err error) {
 // and fails.
 func awsConfig(ctx context.Context, o Options) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
-		config.WithRegion(o.Region), config.WithAppID(userAgent),
+		config.WithRegion(o.Region), config.WithAppID(userAgent), config.WithLogger(sdkLog(o.Log)),
 		config.WithRetryer(func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), attempts) }),
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
@@ -105,10 +131,41 @@ func awsConfig(ctx context.Context, o Options) (aws.Config, error) {
 	}
 	if cfg.Region == "" {
 		if cfg, err = config.LoadDefaultConfig(ctx, append(options, config.WithEC2IMDSRegion())...); err != nil {
-			return cfg, hint.Errorf("give --region or set AWS_REGION", "no AWS region is known: %v", err)
+			return cfg, hint.Errorf("give --region or set AWS_REGION", "no AWS region is known")
 		}
 	}
+	if cfg.HTTPClient == nil { // one for all services, where none has a certificate bundle of its own
+		cfg.HTTPClient = awshttp.NewBuildableClient()
+	}
+	cfg.HTTPClient = plainBodies{cfg.HTTPClient}
 	return cfg, nil
+}
+
+// sdkLog writes what the AWS SDK says into the step's own log: one format.
+func sdkLog(log *slog.Logger) logging.Logger {
+	return logging.LoggerFunc(func(kind logging.Classification, format string, args ...any) {
+		level := slog.LevelDebug
+		if kind == logging.Warn {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, "AWS SDK", "text", fmt.Sprintf(format, args...))
+	})
+}
+
+// plainBodies hides from net/http that the SDK's request bodies are io.WriterTo. The SDK closes a body as soon as the
+// response begins, and a closed one's WriteTo fails with io.EOF. Where net/http has not yet looked for the end of the body
+// by then, as with an endpoint that is near and quick, it takes that for a failed request and closes the connection while
+// the response is being read: "failed to discard remaining HTTP response body".
+type plainBodies struct{ aws.HTTPClient }
+
+func (c plainBodies) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{r.Body, r.Body}
+	}
+	return c.HTTPClient.Do(r)
 }
 
 func cluster(ctx context.Context, cfg aws.Config, o Options) (*rest.Config, error) {

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,11 +28,11 @@ func TestEveryClientSaysWhoItIs(t *testing.T) {
 	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	clients, err := cli.Connect(t.Context(), cli.Options{Kubeconfig: kubeconfig, Region: "eu-central-1"})
+	clients, err := cli.Connect(t.Context(), cli.Options{Kubeconfig: kubeconfig, Region: "eu-central-1", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = clients.Kube.CoreV1().Nodes().Get(t.Context(), "n", metav1.GetOptions{})
+	_, _ = clients.Kube.Nodes.Get(t.Context(), "n", metav1.GetOptions{})
 	_, _ = clients.Workflows.Ended(t.Context(), "eks-recycle/w", "")
 	_, _ = clients.Workflows.Outcome(t.Context(), "eks-recycle", "w")
 	if len(said) != 3 || said[0] != "eks-recycle" || said[1] != said[0] || said[2] != said[0] {

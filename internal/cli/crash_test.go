@@ -88,7 +88,7 @@ func (w *world) mortal(r *reaper) {
 		}
 		return false, nil, nil
 	})
-	w.steps = &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: ec2.NewFromConfig(cfg), Kube: kube, Region: w.region}
+	w.steps = &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: ec2.NewFromConfig(cfg), Kube: typed(kube), Region: w.region}
 }
 
 // attempt runs the workflow's steps until the reaper strikes or all are done.
@@ -125,6 +125,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 		{"the slow way round, settled after the crash", awssim.DetachRefuse, true},
 	} {
 		t.Run(variant.name, func(t *testing.T) {
+			t.Parallel()
 			change := func(c *awssim.Config) { c.DetachFromStandby = variant.detach }
 			points := 0
 			for at, more := 1, true; more; at++ {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 
 	"github.com/urfave/cli/v2"
 	"sigs.k8s.io/yaml"
@@ -35,15 +34,13 @@ func eventFlags() []cli.Flag {
 	}
 }
 
-var accountForm = regexp.MustCompile(`^[0-9]{12}$`)
+const accountForm = `^[0-9]{12}$`
 
 func readEvent(c *cli.Context, o *Options) (err error) {
 	o.Event = EventOptions{Account: set(c, "account"), Webhook: c.Bool("webhook"), Key: c.String("idempotency-key"), Output: c.String("output")}
 	switch {
-	case o.Event.Account != "" && !accountForm.MatchString(o.Event.Account):
+	case o.Event.Account != "" && !matches(accountForm, o.Event.Account):
 		return hint.Errorf("aws sts get-caller-identity --query Account", "--account %q is no AWS account of 12 digits", o.Event.Account)
-	case o.Event.Output != "json" && o.Event.Output != "workflow":
-		return fmt.Errorf("--output %q is not one of: json, workflow", o.Event.Output)
 	case o.Event.Key != "" && !o.Event.Webhook:
 		return fmt.Errorf("--idempotency-key goes with --webhook")
 	}

@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"io"
+	"sync"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/urfave/cli/v2"
 )
 
@@ -21,12 +23,26 @@ func ParseOptions(args []string) (o Options, err error) {
 	return o, err
 }
 
+var stepsOnce = sync.OnceValue(steps)
+
 // RunStep is Run for options that are parsed.
 func RunStep(ctx context.Context, name string, o Options, streams Streams) int {
-	for _, s := range steps() {
+	for _, s := range stepsOnce() {
 		if s.name == name {
 			return exitCode(s.runOnce(ctx, o, nil, streams))
 		}
 	}
 	panic("there is no step " + name)
 }
+
+// PlainBodies is what the SDK's requests go through.
+func PlainBodies(next aws.HTTPClient) aws.HTTPClient { return plainBodies{next} }
+
+// SDKLog is where the SDK logs.
+var SDKLog = sdkLog
+
+// ParseLength and ShortLength read and write durations.
+var (
+	ParseLength = parseLength
+	ShortLength = shortLength
+)

@@ -157,7 +157,7 @@ func BenchmarkFleetOf1000Nodes(b *testing.B) {
 		return true, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{ProviderID: "aws:///eu-central-1a/" + byName[name]}}, nil
 	})
 	machines := ec2.NewFromConfig(cfg)
-	clients := &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: machines, Templates: machines, Kube: kube, Region: cfg.Region}
+	clients := &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: machines, Templates: machines, Kube: typed(kube), Region: cfg.Region}
 	var peak uint64
 	var created int
 	b.ReportAllocs()

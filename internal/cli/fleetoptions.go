@@ -34,7 +34,7 @@ func fleetFlags() []cli.Flag {
 		text("max-unavailable-of", "group", "whether that is counted in each group or over all groups: group or all"),
 		&cli.IntFlag{Name: "max-parallel-per-zone", EnvVars: env("max-parallel-per-zone"), Usage: "`NUMBER` of nodes of one zone that may be under way at a time; 0 means any"},
 		text("on-failure", "stop", "after the first recycle that fails: stop, which starts no more, or continue"),
-		&cli.DurationFlag{Name: "start-for", EnvVars: env("start-for"), Usage: "how long after the start more recycles are begun (a `DURATION` like 6h); 0 means to the end"},
+		length("start-for", 0, "how long after the start more recycles are begun; 0 or nothing means to the end"),
 		text("started-at", "", "`TIME` at which the fleet began, RFC 3339; empty means now"),
 		text("template", "recycle-node", "`NAME` of the WorkflowTemplate that recycles one node"),
 		length("recycle-poll-window", 20*time.Minute, "poll window of the recycles"),
@@ -50,8 +50,8 @@ func readFleet(c *cli.Context, o *Options) (err error) {
 		return err
 	}
 	f := FleetOptions{
-		StopOnFailure: c.String("on-failure") == "stop", StartFor: c.Duration("start-for"), Template: c.String("template"),
-		PollWindow: c.Duration("recycle-poll-window"), Finish: c.Bool("finish"), StopChildren: c.Bool("stop-children"),
+		StopOnFailure: c.String("on-failure") == "stop", StartFor: duration(c, "start-for"), Template: c.String("template"),
+		PollWindow: duration(c, "recycle-poll-window"), Finish: c.Bool("finish"), StopChildren: c.Bool("stop-children"),
 	}
 	f.InAll, f.PerZone = c.String("max-unavailable-of") == "all", c.Int("max-parallel-per-zone")
 	if f.MaxUnavailable, err = fleet.ParseBudget(c.String("max-unavailable")); err != nil {
@@ -65,8 +65,6 @@ func readFleet(c *cli.Context, o *Options) (err error) {
 	switch problems := validation.IsDNS1123Subdomain(f.Template); {
 	case f.PerZone < 0:
 		return fmt.Errorf("--max-parallel-per-zone must not be negative")
-	case f.StartFor < 0:
-		return fmt.Errorf("--start-for must not be negative")
 	case len(problems) > 0:
 		return fmt.Errorf("--template %q is malformed: %s", f.Template, problems[0])
 	}

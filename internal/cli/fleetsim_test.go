@@ -112,7 +112,7 @@ func newFleetSim(ctx context.Context, t *testing.T, groups, size int) *fleetSim 
 	}
 	w.groups, w.ec2 = autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg)
 	f.argoWorld = newArgoWorld(w, f.child)
-	f.argoWorld.steps.Kube = &kubeClient{server: f.api, door: countedDoor{&f.fleet}}
+	f.argoWorld.steps.Kube = typed(&kubeClient{server: f.api, door: countedDoor{&f.fleet}})
 	count := func(ktesting.Action) (bool, runtime.Object, error) {
 		f.fleet.add(&f.fleet.kube)
 		return false, nil, nil
@@ -215,7 +215,7 @@ func (f *fleetSim) retried(step string, o cli.Options) (code int, said string) {
 	clients := &cli.Clients{
 		Groups:    &awsWire{transport: awssim.Transport(f.sim), region: f.region, key: o.WorkflowUID, door: countedDoor{&f.recycle}},
 		Instances: &awsWire{transport: awssim.Transport(f.sim), region: f.region, key: o.WorkflowUID, door: countedDoor{&f.recycle}},
-		Kube:      &kubeClient{server: f.api, door: countedDoor{&f.recycle}}, Region: f.region,
+		Kube:      typed(&kubeClient{server: f.api, door: countedDoor{&f.recycle}}), Region: f.region,
 	}
 	for {
 		f.recycle.add(&f.steps)
@@ -269,6 +269,7 @@ func TestFleetOfManyNodes(t *testing.T) {
 		{"real recycles", groups, nodes / groups, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()

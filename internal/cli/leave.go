@@ -26,15 +26,12 @@ func leaveFlags() []cli.Flag {
 		text("instance-id", "", "EC2 `ID` of the instance, or …"),
 		text("node", "", "… `NAME` of its Node; exactly one of the two"),
 		text("noticed-at", "", "`TIME` of the event, RFC 3339"),
-		&cli.DurationFlag{Name: "notice", Value: 2 * time.Minute, EnvVars: env("notice"), Usage: "how long after that the instance is taken (a `DURATION` like 2m); 0 means that nobody knows, as with a rebalance recommendation"},
+		length("notice", 2*time.Minute, "how long after that the instance is taken; 0 means that nobody knows, as with a rebalance recommendation"),
 	}, podFlags()...)
 }
 
 func readLeave(c *cli.Context, o *Options) (err error) {
-	o.Leave.Notice = c.Duration("notice")
-	if o.Leave.Notice < 0 {
-		return fmt.Errorf("--notice must not be negative")
-	}
+	o.Leave.Notice = duration(c, "notice")
 	if o.Leave.NoticedAt, err = time.Parse(time.RFC3339, set(c, "noticed-at")); err != nil {
 		return hint.Errorf("the event's time, for example 2026-01-31T22:00:00Z", "--noticed-at %q is malformed", c.String("noticed-at"))
 	}

@@ -153,7 +153,7 @@ func TestLeaveRefuses(t *testing.T) {
 			{"--instance-id " + w.ids[0], `--noticed-at "" is malformed`},
 			{"--instance-id " + w.ids[0] + " --noticed-at now", `--noticed-at "now" is malformed`},
 			{"--noticed-at 2026-01-31T22:00:00Z", "give exactly one of --instance-id and --node"},
-			{"--instance-id " + w.ids[0] + " --noticed-at 2026-01-31T22:00:00Z --notice -1s", "--notice must not be negative"},
+			{"--instance-id " + w.ids[0] + " --noticed-at 2026-01-31T22:00:00Z --notice -1s", `--notice "-1s" must be a positive duration`},
 		} {
 			if o := w.step("leave", strings.Fields(c.flags)...); o.code != 2 || !strings.Contains(o.stderr, c.stderr) {
 				w.Errorf("%s: exit %d\n%s", c.flags, o.code, o.stderr)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -49,10 +48,10 @@ func completeFlags() []cli.Flag {
 	)
 }
 
-var (
-	hookForm  = regexp.MustCompile(`^[A-Za-z0-9_/-]{1,255}$`) // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
-	tokenForm = regexp.MustCompile(`^[0-9A-Za-z-]{1,36}$`)    // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RecordLifecycleActionHeartbeat.html
-	groupForm = regexp.MustCompile(`^[^\x00-\x1f\x7f:]{1,255}$`)
+const (
+	hookForm  = `^[A-Za-z0-9_/-]{1,255}$` // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
+	tokenForm = `^[0-9A-Za-z-]{1,36}$`    // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RecordLifecycleActionHeartbeat.html
+	groupForm = `^[^\x00-\x1f\x7f:]{1,255}$`
 )
 
 func readLifecycle(c *cli.Context, o *Options) (err error) {
@@ -67,11 +66,11 @@ func readLifecycle(c *cli.Context, o *Options) (err error) {
 	switch {
 	case o.InstanceID == "":
 		return hint.Errorf("the event says it: EC2InstanceId", "give --instance-id with a lifecycle action")
-	case !groupForm.MatchString(l.Group):
+	case !matches(groupForm, l.Group):
 		return hint.Errorf("the event says it: AutoScalingGroupName", "--asg-name %q is missing or malformed", l.Group)
-	case !hookForm.MatchString(l.Hook):
+	case !matches(hookForm, l.Hook):
 		return hint.Errorf("the event says it: LifecycleHookName", "--lifecycle-hook %q is missing or malformed", l.Hook)
-	case !tokenForm.MatchString(l.Token):
+	case !matches(tokenForm, l.Token):
 		return hint.Errorf("the event says it: LifecycleActionToken", "--lifecycle-token %q is missing or malformed", l.Token)
 	case began != "":
 		if l.Began, err = time.Parse(time.RFC3339, began); err != nil {

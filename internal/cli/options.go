@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"log/slog"
+	"maps"
 	"os"
 	"os/user"
 	"regexp"
@@ -44,6 +46,7 @@ type Options struct {
 	ClaimDuration      time.Duration
 	LogFormat          string
 	LogLevel           string
+	Log                *slog.Logger // for the clients
 	OfFleet            string
 	Select             SelectOptions
 	Fleet              FleetOptions
@@ -103,6 +106,9 @@ func sharedFlags() []cli.Flag {
 	}, everyFlags()...)
 }
 
+// clusterFlags are those of sharedFlags that say how to ask a cluster.
+var clusterFlags = []string{"kubeconfig", "context", "lease-namespace", "claim-duration", "workflow-uid", "workflow-name"}
+
 // everyFlags are those of every step.
 func everyFlags() []cli.Flag {
 	return []cli.Flag{
@@ -116,10 +122,6 @@ func text(name, value, usage string, more ...string) cli.Flag {
 	return &cli.StringFlag{Name: name, Value: value, Usage: usage, EnvVars: append(env(name), more...)}
 }
 
-func length(name string, value time.Duration, usage string) cli.Flag {
-	return &cli.DurationFlag{Name: name, Value: value, Usage: usage + " (a `DURATION` like 90s, 20m or 48h)", EnvVars: env(name)}
-}
-
 func env(name string) []string {
 	return []string{"EKS_RECYCLE_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
 }
@@ -130,11 +132,11 @@ func parse(c *cli.Context, s step) (Options, error) {
 		InstanceID: set(c, "instance-id"), Node: set(c, "node"),
 		Cluster: set(c, "cluster"), Region: set(c, "region"), Kubeconfig: c.String("kubeconfig"), Context: c.String("context"),
 		Action: asg.Action(c.String("action")), Evict: c.Bool("evict"), DryRun: c.Bool("dry-run"), EvictOnTimeout: c.String("on-timeout") == "evict",
-		PollWindow: c.Duration("poll-window"), PollInterval: c.Duration("poll-interval"), MaxWait: c.Duration("max-wait"), ReplacementTimeout: c.Duration("replacement-timeout"),
+		PollWindow: duration(c, "poll-window"), PollInterval: duration(c, "poll-interval"), MaxWait: duration(c, "max-wait"), ReplacementTimeout: duration(c, "replacement-timeout"),
 		SuspendAZRebalance: c.Bool("suspend-az-rebalance"),
 		OutputDir:          c.String("output-dir"), ProgressFile: c.String("progress-file"),
 		WorkflowUID: set(c, "workflow-uid"), Workflow: set(c, "workflow-name"), WorkflowStatus: set(c, "workflow-status"),
-		LeaseNamespace: c.String("lease-namespace"), ClaimDuration: c.Duration("claim-duration"),
+		LeaseNamespace: c.String("lease-namespace"), ClaimDuration: duration(c, "claim-duration"),
 		OfFleet: set(c, "fleet"), LogFormat: c.String("log-format"), LogLevel: c.String("log-level"),
 	}
 	if o.WorkflowUID == "" {
@@ -143,7 +145,10 @@ func parse(c *cli.Context, s step) (Options, error) {
 	if o.Workflow == "" {
 		o.Workflow = o.WorkflowUID
 	}
-	var err error
+	err := checkLengths(c)
+	if err != nil {
+		return o, usageError{err}
+	}
 	o.LabelSelector, o.Namespaces = c.String("label-selector"), c.String("namespace")
 	if o.Selection, err = drain.ParseSelection(o.LabelSelector, o.Namespaces); err != nil {
 		return o, usageError{err}
@@ -163,10 +168,13 @@ func parse(c *cli.Context, s step) (Options, error) {
 	return o, nil
 }
 
-var (
-	regionForm  = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-\d{1,2}$`)
-	clusterForm = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$`) // https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
+const (
+	regionForm  = `^[a-z]{2,}(-[a-z]+)+-\d{1,2}$`
+	clusterForm = `^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$` // https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
 )
+
+// matches compiles the pattern when it is needed. A variable would be compiled at the start of every step.
+func matches(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }
 
 func (o Options) validate(c *cli.Context, s step) error {
 	switch {
@@ -178,17 +186,17 @@ func (o Options) validate(c *cli.Context, s step) error {
 		return hint.Errorf("for example --instance-id i-0123456789abcdef0, or --node ip-10-0-1-2.eu-central-1.compute.internal", "give exactly one of --instance-id and --node")
 	case has(c, "evict") && o.EvictOnTimeout && !o.Evict:
 		return hint.Errorf("choose on-timeout=fail, or let it evict", "--on-timeout evict and --evict=false contradict each other")
-	case o.Region != "" && !regionForm.MatchString(o.Region):
+	case o.Region != "" && !matches(regionForm, o.Region):
 		return hint.Errorf("for example eu-central-1", "region %q is malformed", o.Region)
-	case o.Cluster != "" && !clusterForm.MatchString(o.Cluster):
+	case o.Cluster != "" && !matches(clusterForm, o.Cluster):
 		return hint.Errorf("the name, not the ARN: aws eks list-clusters", "cluster name %q is malformed", o.Cluster)
 	}
 	if err := chosen(c, s); err != nil {
 		return err
 	}
-	for _, name := range []string{"poll-window", "recycle-poll-window", "poll-interval", "replacement-timeout", "max-wait", "claim-duration"} {
-		if has(c, name) && c.Duration(name) <= 0 {
-			return fmt.Errorf("--%s must be longer than nothing", name)
+	for _, name := range []string{"poll-window", "recycle-poll-window", "poll-interval", "replacement-timeout", "max-wait", "claim-duration", "cool-down", "older-than"} {
+		if has(c, name) && duration(c, name) == 0 {
+			return notALength(c, name)
 		}
 	}
 	if o.PollInterval > time.Hour {
@@ -203,15 +211,18 @@ func (o Options) validate(c *cli.Context, s step) error {
 	return nil
 }
 
-// chosen checks flags that take one of a few values.
-func chosen(c *cli.Context, s step) error {
-	for name, allowed := range map[string][]string{
-		"action": {"stop", "terminate"}, "result": {asg.Continue, asg.Abandon}, "on-timeout": {"fail", "evict"}, "on-failure": {"stop", "continue"},
+// allowed are the values of flags that take one of a few.
+func (s step) allowed() map[string][]string {
+	all := map[string][]string{
+		"action": {"stop", "terminate"}, "on-timeout": {"fail", "evict"}, "on-failure": {"stop", "continue"},
 		"max-unavailable-of": {"group", "all"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
-	} {
-		if own, ok := s.choices[name]; ok {
-			allowed = own
-		}
+	}
+	maps.Copy(all, s.choices)
+	return all
+}
+
+func chosen(c *cli.Context, s step) error {
+	for name, allowed := range s.allowed() {
 		if has(c, name) && !slices.Contains(allowed, c.String(name)) {
 			return fmt.Errorf("--%s %q is not one of: %s", name, c.String(name), strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
 		}

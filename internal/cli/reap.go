@@ -24,16 +24,14 @@ const youngest = time.Hour
 
 func reapFlags() []cli.Flag {
 	return []cli.Flag{
-		text("older-than", "168h", "how long ago an instance must have been retired (a `DURATION` like 36h, 14d or 14d12h)"),
+		length("older-than", 7*24*time.Hour, "how long ago an instance must have been retired"),
 		&cli.IntFlag{Name: "limit", EnvVars: env("limit"), Usage: "terminate at most `N` instances; 0 means all"},
 	}
 }
 
-func readReap(c *cli.Context, o *Options) (err error) {
-	o.Reap.Limit = c.Int("limit")
-	switch o.Reap.OlderThan, err = parseAge(c, "older-than"); {
-	case err != nil:
-		return err
+func readReap(c *cli.Context, o *Options) error {
+	o.Reap.Limit, o.Reap.OlderThan = c.Int("limit"), duration(c, "older-than")
+	switch {
 	case o.Reap.OlderThan < youngest:
 		return fmt.Errorf("--older-than must be at least %s", youngest)
 	case o.Reap.Limit < 0:

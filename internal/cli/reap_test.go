@@ -241,7 +241,7 @@ func TestReapRefusesWhatItCannotMean(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		for flag, says := range map[string]string{
 			"--older-than=59m": "--older-than must be at least 1h0m0s",
-			"--older-than=a7d": `--older-than "a7d" is no duration longer than nothing`,
+			"--older-than=a7d": `--older-than "a7d" must be a positive duration`,
 			"--limit=-1":       "--limit must not be negative",
 			"--node=n":         "--help lists the flags",
 		} {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -38,7 +36,7 @@ func selectFlags() []cli.Flag {
 		text("nodegroup", "", "nodes of these EKS managed node groups, comma-separated `NAMES`"),
 		text("node-selector", "", "nodes that match a label `SELECTOR`"),
 		text("tag", "", "nodes of the Auto Scaling groups with these tags, comma-separated `KEY=VALUE` or KEY"),
-		text("min-age", "", "select those launched at least so long ago (a `DURATION` like 36h, 14d or 14d12h)"),
+		length("min-age", 0, "select those launched at least so long ago"),
 		&cli.BoolFlag{Name: "drifted", EnvVars: env("drifted"), Usage: "select those that their group would launch otherwise now"},
 		&cli.BoolFlag{Name: "kubelet-older-than-control-plane", EnvVars: env("kubelet-older-than-control-plane"), Usage: "select those whose kubelet is of an older minor version than the control plane"},
 		text("condition", "", "select those with one of these conditions, comma-separated `TYPE` or TYPE=STATUS"),
@@ -61,8 +59,8 @@ func readSelect(c *cli.Context, o *Options) (err error) {
 	if _, err := labels.Parse(s.NodeSelector); err != nil {
 		return hint.Errorf(`for example "team=a,tier in (gold, silver),!preemptible"`, "node selector %q is malformed: %w", s.NodeSelector, err)
 	}
-	if s.MinAge, err = parseAge(c, "min-age"); err != nil {
-		return err
+	if s.MinAge = duration(c, "min-age"); s.MinAge == 0 && set(c, "min-age") != "" {
+		return notALength(c, "min-age")
 	}
 	if _, err := parseConditions(s.Conditions); err != nil {
 		return err
@@ -74,9 +72,6 @@ func readSelect(c *cli.Context, o *Options) (err error) {
 	}
 	if s.Limit < 0 {
 		return fmt.Errorf("--limit must not be negative")
-	}
-	if s.Output != "json" && s.Output != "table" {
-		return fmt.Errorf("--output %q is not one of: json, table", s.Output)
 	}
 	o.Select = s
 	return nil
@@ -90,35 +85,6 @@ func names(text string) (all []string) {
 		}
 	}
 	return all
-}
-
-var ageForm = regexp.MustCompile(`^(?:(\d{1,5})d)?(.*)$`)
-
-// parseAge reads a flag whose duration may begin with days; "" is none.
-func parseAge(c *cli.Context, flag string) (time.Duration, error) {
-	age, ok := ageOf(set(c, flag))
-	if !ok {
-		return 0, hint.Errorf("for example 36h, 14d or 14d12h", "--%s %q is no duration longer than nothing", flag, set(c, flag))
-	}
-	return age, nil
-}
-
-func ageOf(text string) (age time.Duration, ok bool) {
-	if text == "" {
-		return 0, true
-	}
-	parts := ageForm.FindStringSubmatch(text)
-	days, _ := strconv.Atoi(parts[1]) // digits or nothing
-	age = time.Duration(days) * 24 * time.Hour
-	if parts[2] != "" {
-		rest, err := time.ParseDuration(parts[2])
-		if err != nil || rest < 0 {
-			age = 0
-		} else {
-			age += rest
-		}
-	}
-	return age, age > 0
 }
 
 func parseConditions(all []string) (conditions []node.Condition, err error) {

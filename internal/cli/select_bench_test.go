@@ -100,7 +100,7 @@ func BenchmarkSelect5000Nodes(b *testing.B) {
 	sim, cfg := manyAccount(b)
 	kube, lists := manyNodesAPI(sim)
 	machines := ec2.NewFromConfig(cfg)
-	clients := &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: machines, Templates: machines, Kube: kube, Region: cfg.Region}
+	clients := &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: machines, Templates: machines, Kube: typed(kube), Region: cfg.Region}
 	streams := func(out, log *bytes.Buffer) cli.Streams {
 		return cli.Streams{Out: out, Err: log, Connect: func(context.Context, cli.Options) (*cli.Clients, error) { return clients, nil }}
 	}

@@ -85,7 +85,7 @@ func (r *session) selectNodes(ctx context.Context) (*selection, error) {
 	}
 	controlPlane := ""
 	if o.KubeletOlder {
-		if controlPlane, err = r.nodes.ControlPlane(); err != nil {
+		if controlPlane, err = r.nodes.ControlPlane(ctx); err != nil {
 			return nil, err
 		}
 	}

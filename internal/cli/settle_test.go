@@ -63,7 +63,7 @@ func (noCredentials) DescribeInstances(context.Context, *ec2.DescribeInstancesIn
 func TestSettleWithoutCredentialsFails(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.done("standby", "--instance-id", w.ids[0])
-		w.steps = &cli.Clients{Groups: w.groups, Instances: noCredentials{w.ec2}, Kube: w.kube, Region: w.region}
+		w.steps = &cli.Clients{Groups: w.groups, Instances: noCredentials{w.ec2}, Kube: typed(w.kube), Region: w.region}
 		if o := w.step("settle", "--instance-id", w.ids[0], "--workflow-status", "Failed"); o.code != 1 {
 			w.Errorf("exit %d: %s", o.code, o.result.Message)
 		}

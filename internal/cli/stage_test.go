@@ -61,7 +61,7 @@ func (s *stats) add(o stats) {
 type entry struct {
 	at        time.Time
 	who, what string
-	event     awssim.Event // in place of what
+	event     *awssim.Event // in place of what
 	err       error
 }
 
@@ -80,7 +80,7 @@ func (g *stage) count(n *int) {
 func (g *stage) story() string {
 	var out strings.Builder
 	for _, e := range g.trace {
-		if v := e.event; v.Kind != "" {
+		if v := e.event; v != nil {
 			e.what = strings.Join([]string{v.Kind, v.Instance, v.Node, v.Process, v.From, "→", v.To, v.Cause, v.AccessKey}, " ")
 		}
 		fmt.Fprintf(&out, "%9.3fs %-8s %s", e.at.Sub(g.began).Seconds(), e.who, e.what)
@@ -201,9 +201,10 @@ func (c cloud) apply(into *awssim.Config) {
 func (g *stage) watch(c awssim.Change) {
 	g.witness.aws(c)
 	if c.Event != nil {
+		event := *c.Event
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.trace = append(g.trace, entry{at: time.Now(), who: "aws", event: *c.Event})
+		g.trace = append(g.trace, entry{at: time.Now(), who: "aws", event: &event})
 	}
 }
 

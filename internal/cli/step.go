@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/awserr"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/event"
@@ -29,6 +31,7 @@ import (
 // how one node is recycled.
 type step struct {
 	name, usage string
+	uses        []string // of the flags that all steps of a recycle take
 	outputs     []string
 	run         func(context.Context, *session) error
 	anyNode     bool // works on no one node
@@ -45,31 +48,66 @@ func (s step) flags() []cli.Flag {
 	case s.alone:
 		return append(s.own(), everyFlags()...)
 	case s.beats:
-		return append(append(nodeFlags(), lifecycleFlags()...), sharedFlags()...)
+		return append(append(s.of(nodeFlags()), lifecycleFlags()...), sharedFlags()...)
 	case s.own == nil:
-		return append(nodeFlags(), sharedFlags()...)
+		return append(s.of(nodeFlags()), sharedFlags()...)
+	case s.onlyAWS:
+		return append(s.own(), hidden(sharedFlags(), func(name string) bool { return slices.Contains(clusterFlags, name) })...)
 	default:
 		return append(s.own(), sharedFlags()...)
 	}
 }
 
+// of hides the flags that the step takes, because all of a recycle do, but does not use.
+func (s step) of(flags []cli.Flag) []cli.Flag {
+	return hidden(flags, func(name string) bool {
+		return !slices.Contains(s.uses, name) && (s.anyNode || (name != "instance-id" && name != "node"))
+	})
+}
+
+func hidden(flags []cli.Flag, hide func(name string) bool) []cli.Flag {
+	for _, f := range flags {
+		if !hide(f.Names()[0]) {
+			continue
+		}
+		switch f := f.(type) {
+		case *cli.StringFlag:
+			f.Hidden = true
+		case *cli.BoolFlag:
+			f.Hidden = true
+		case lengthFlag:
+			f.Hidden = true
+		}
+	}
+	return flags
+}
+
+// What most steps of a recycle use.
+var (
+	whichPods = []string{"label-selector", "namespace", "max-wait", "on-timeout"}
+	wayOut    = append([]string{"action", "progress-file"}, whichPods...)
+)
+
 func steps() []step {
 	return []step{
 		{name: "standby", usage: "put the instance on standby and wait for its replacement", run: standby,
+			uses:    []string{"fleet", "action", "replacement-timeout", "suspend-az-rebalance"},
 			outputs: []string{"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node"}},
 		{name: "taint", usage: "cordon the node and taint it", run: taint, outputs: []string{"node-name"}, beats: true, read: readLifecycle},
 		{name: "drain", usage: "wait for the pods that matter to finish by themselves", run: drainPods, outputs: []string{"pods-waiting"},
-			beats: true, read: readLifecycle},
+			uses: append([]string{"progress-file"}, whichPods...), beats: true, read: readLifecycle},
 		{name: "evict", usage: "evict what is left, respecting PodDisruptionBudgets", run: evict, outputs: []string{"pods-waiting"},
-			beats: true, read: readLifecycle},
-		{name: "retire", usage: "detach the instance, stop or terminate it, delete the Node", run: retire},
-		{name: "settle", usage: "exit handler: put right what a failure left behind", run: settle},
-		{name: "restore", usage: "bring a node back that stands by, on request", run: restore},
-		{name: "select", usage: "list the nodes to recycle", run: selectStep, anyNode: true, own: selectFlags, read: readSelect,
+			uses: append([]string{"evict"}, whichPods...), beats: true, read: readLifecycle},
+		{name: "retire", usage: "detach the instance, stop or terminate it, delete the Node", run: retire, uses: wayOut},
+		{name: "settle", usage: "exit handler: put right what a failure left behind", run: settle,
+			uses: append([]string{"workflow-status", "replacement-timeout", "suspend-az-rebalance"}, wayOut...)},
+		{name: "restore", usage: "bring a node back that stands by, on request", run: restore, uses: []string{"suspend-az-rebalance"}},
+		{name: "select", usage: "list the nodes to recycle", run: selectStep, anyNode: true, own: selectFlags, read: readSelect, choices: map[string][]string{"output": {"json", "table"}},
 			outputs: []string{"nodes", "count"}},
-		{name: "fleet", usage: "recycle many nodes, one workflow a node, within a budget", run: fleetStep, anyNode: true, own: fleetFlags, read: readFleet,
+		{name: "fleet", usage: "recycle many nodes, one workflow a node, within a budget", run: fleetStep, anyNode: true, own: fleetFlags, read: readFleet, choices: map[string][]string{"output": {"json", "table"}},
 			outputs: []string{"summary"}},
-		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true, outputs: []string{"left"}},
+		{name: "sweep", usage: "settle what workflows left that no longer run", run: sweep, anyNode: true,
+			uses: append([]string{"replacement-timeout", "suspend-az-rebalance"}, wayOut...), outputs: []string{"left"}},
 		{name: "reap", usage: "terminate instances that recycles stopped long ago", run: reap, anyNode: true, onlyAWS: true,
 			own: reapFlags, read: readReap, outputs: []string{"reaped", "freed-gib"}},
 		{name: "lifecycle heartbeat", usage: "keep a terminating instance waiting for its lifecycle hook once more", run: heartbeat, onlyAWS: true,
@@ -80,7 +118,8 @@ func steps() []step {
 			own: leaveFlags, read: readLeave, outputs: []string{"node-name", "pods-waiting"}},
 		{name: "alarm", usage: "start the recycle of the node that an alarm is about, unless its group cools down", run: alarm, anyNode: true,
 			own: alarmFlags, read: readAlarm, outputs: []string{"instance-id", "asg-name"}},
-		{name: "event", usage: "say what an event would start; start nothing", run: eventStep, anyNode: true, alone: true, own: eventFlags, read: readEvent},
+		{name: "event", usage: "say what an event would start; start nothing", run: eventStep, anyNode: true, alone: true, own: eventFlags, read: readEvent,
+			choices: map[string][]string{"output": {"json", "workflow"}}},
 	}
 }
 
@@ -142,9 +181,14 @@ func (s step) command(streams Streams) *cli.Command {
 
 // runOnce is one run of the step, from its options to its result. What is wrong with the options becomes a result too.
 func (s step) runOnce(ctx context.Context, o Options, err error, streams Streams) error {
-	run := &session{Options: o, log: logger(streams.Err, o), result: Result{Step: s.name, DryRun: o.DryRun}}
+	o.Log = logger(streams.Err, o)
+	run := &session{Options: o, log: o.Log, result: Result{Step: s.name, DryRun: o.DryRun}}
 	if err == nil {
 		err = s.execute(ctx, run, streams)
+	}
+	if awserr.IsNoCredentials(err) { // whose text is about the last thing that was tried, the instance's metadata
+		err = hint.Errorf("in a pod: a role for its service account, by EKS Pod Identity or IRSA (docs/install.md); elsewhere: AWS_PROFILE, and aws sso login if it asks for it",
+			"no AWS credentials were found")
 	}
 	return run.conclude(s, err, streams)
 }
@@ -190,11 +234,15 @@ func (s step) execute(ctx context.Context, run *session, streams Streams) error 
 // conclude writes the result and reports the error in the form of the log.
 func (r *session) conclude(s step, err error, streams Streams) error {
 	err = errors.Join(err, r.finish(s, err, streams))
-	if err != nil && jsonLogs(streams.Err, r.Options) { // a pod's log stays one JSON object a line
-		r.log.Error("step ended", "err", err.Error(), "hint", hint.Of(err), "exit", exitCode(err))
-		return reportedError{err}
+	if err == nil || !jsonLogs(streams.Err, r.Options) {
+		return err
 	}
-	return err
+	level := slog.LevelError
+	if exitCode(err) == argo.ExitNotYet {
+		level = slog.LevelInfo // the next attempt goes on; an error is what needs a person
+	}
+	r.log.Log(context.Background(), level, "step ended", "err", err.Error(), "hint", hint.Of(err), "exit", exitCode(err)) // a pod's log stays one JSON object a line
+	return reportedError{err}
 }
 
 func (r *session) use(c *Clients) {
@@ -203,10 +251,10 @@ func (r *session) use(c *Clients) {
 	if c.Kube == nil {
 		return
 	}
-	r.nodes = &node.Client{Kube: c.Kube, Log: r.log}
-	r.pods = &drain.Client{Kube: c.Kube, Wait: r.wait, Log: r.log}
+	r.nodes = &node.Client{Nodes: c.Kube.Nodes, Events: c.Kube.Events, Version: c.Kube.Version, Log: r.log}
+	r.pods = &drain.Client{Pods: c.Kube.Pods, Wait: r.wait, Log: r.log}
 	r.claims = claim.Claims{
-		Leases: c.Kube.CoordinationV1().Leases(r.LeaseNamespace), Holder: r.WorkflowUID, Workflow: r.Workflow, Duration: r.ClaimDuration, Log: r.log,
+		Leases: c.Kube.Leases(r.LeaseNamespace), Holder: r.WorkflowUID, Workflow: r.Workflow, Duration: r.ClaimDuration, Log: r.log,
 	}
 }
 

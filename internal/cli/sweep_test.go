@@ -54,7 +54,7 @@ func (w *world) sweep(workflows []*metav1.PartialObjectMetadata, flags ...string
 			w.Fatal(err)
 		}
 	}
-	w.steps = &cli.Clients{Groups: w.groups, Instances: w.ec2, Kube: w.kube, Workflows: argo.Workflows{Metadata: client}, Region: w.region}
+	w.steps = &cli.Clients{Groups: w.groups, Instances: w.ec2, Kube: typed(w.kube), Workflows: argo.Workflows{Metadata: client}, Region: w.region}
 	defer func() { w.steps = nil }()
 	return w.stepAs(w.Context(), "sweep-1", "sweep", append([]string{"--workflow-name", "argo/sweep"}, flags...)...)
 }

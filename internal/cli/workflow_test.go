@@ -92,7 +92,7 @@ func (l *laneRun) once(ctx context.Context, uid, name, status string) (code int,
 	o := l.options
 	o.WorkflowUID, o.Workflow, o.WorkflowStatus = uid, "argo/"+uid, status
 	code = cli.RunStep(ctx, name, o, cli.Streams{Out: &out, Err: &log, Version: "test", Jitter: l.jitter, Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
-		return &cli.Clients{Groups: aws, Instances: aws, Kube: kube, Region: aws.region}, nil
+		return &cli.Clients{Groups: aws, Instances: aws, Kube: typed(kube), Region: aws.region}, nil
 	}})
 	l.heard(log.String())
 	if p.gone() {

@@ -185,7 +185,7 @@ func (w *world) streams(out, log *bytes.Buffer) cli.Streams {
 		if w.steps != nil {
 			return w.steps, nil
 		}
-		return &cli.Clients{Groups: w.groups, Instances: w.ec2, Templates: w.ec2, Volumes: w.ec2, Kube: w.kube, Region: w.region}, nil
+		return &cli.Clients{Groups: w.groups, Instances: w.ec2, Templates: w.ec2, Volumes: w.ec2, Kube: typed(w.kube), Region: w.region}, nil
 	}}
 }
 

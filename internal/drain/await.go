@@ -8,15 +8,23 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
+// API is what is asked of the API server about the pods of a namespace.
+type API interface {
+	List(context.Context, metav1.ListOptions) (*corev1.PodList, error)
+	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
+	EvictV1(context.Context, *policyv1.Eviction) error
+}
+
 // Client reads and evicts the pods of one cluster.
 type Client struct {
-	Kube kubernetes.Interface
+	Pods func(namespace string) API
 	Wait poll.Loop
 	Log  *slog.Logger
 }
@@ -41,7 +49,7 @@ func (c *Client) Left(ctx context.Context, node string, s Selection) ([]*corev1.
 	q := s.query(node)
 	var left []*corev1.Pod
 	for _, namespace := range namespaces {
-		pods, err := c.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: q.labels, FieldSelector: q.fields.String()})
+		pods, err := list(ctx, c.Pods(namespace), metav1.ListOptions{LabelSelector: q.labels, FieldSelector: q.fields.String()})
 		if err != nil {
 			return nil, fmt.Errorf("listing pods on node %q: %w", node, err)
 		}

@@ -138,7 +138,7 @@ func (c *Client) evictOne(ctx context.Context, p *corev1.Pod, e Eviction, accept
 		return "is terminating", nil
 	}
 	grace := e.grace(p)
-	err = c.Kube.CoreV1().Pods(p.Namespace).EvictV1(ctx, &policyv1.Eviction{
+	err = c.Pods(p.Namespace).EvictV1(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Name: p.Name, Namespace: p.Namespace},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}, GracePeriodSeconds: grace},
 	})

@@ -24,11 +24,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/eks-recycle/eks-recycle/internal/drain"
+	"github.com/eks-recycle/eks-recycle/internal/kube"
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
@@ -39,7 +40,9 @@ type server struct {
 	pods     map[string]*corev1.Pod
 	version  int
 	history  []change
-	oldest   int // what a watch may start from; before it is 410 Gone
+	oldest   int                            // what a watch may start from; before it is 410 Gone
+	moments  map[int]map[string]*corev1.Pod // the pods of lists that are read in pages, by version
+	paged    func()                         // something that happens after a page that is not the last
 	watchers []*watcher
 
 	grace  time.Duration           // from an accepted eviction to the pod's end
@@ -71,17 +74,17 @@ func inBubble(t *testing.T, story func(*testing.T)) {
 }
 
 func newServer() *server {
-	return &server{pods: map[string]*corev1.Pod{}, budget: map[string]error{}, refuse: map[string]error{}, asked: map[string][]url.Values{}, grace: 5 * time.Second}
+	return &server{pods: map[string]*corev1.Pod{}, budget: map[string]error{}, refuse: map[string]error{}, moments: map[int]map[string]*corev1.Pod{}, asked: map[string][]url.Values{}, grace: 5 * time.Second}
 }
 
 func (s *server) client(t testing.TB) *drain.Client {
 	t.Helper()
-	kube, err := kubernetes.NewForConfig(&rest.Config{Host: "http://api", Transport: s, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
+	api, err := kube.New(&rest.Config{Host: "http://api", Transport: s, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	return &drain.Client{Kube: kube, Log: log, Wait: poll.Loop{Interval: 10 * time.Second, Log: log}}
+	return &drain.Client{Pods: func(namespace string) drain.API { return api.Pods(namespace) }, Log: log, Wait: poll.Loop{Interval: 10 * time.Second, Log: log}}
 }
 
 // put stores a pod, new or changed.
@@ -177,13 +180,41 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "watch":
 		return s.watch(r, namespace, query)
 	}
-	list := &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: strconv.Itoa(s.version)}}
-	for _, key := range slices.Sorted(maps.Keys(s.pods)) {
-		if selected(s.pods[key], namespace, query) {
-			list.Items = append(list.Items, *s.pods[key])
+	return respond(r, s.page(namespace, query)), nil
+}
+
+// page lists as of the moment of the first page, which a continue token names, as far as the limit goes.
+func (s *server) page(namespace string, query url.Values) runtime.Object {
+	version, from, next := s.version, "", query.Get("continue")
+	if next != "" {
+		moment, key, _ := strings.Cut(next, " ")
+		version, _ = strconv.Atoi(moment)
+		from = key
+	}
+	if version < s.oldest {
+		return status(apierrors.NewResourceExpired("the continue token is too old"))
+	}
+	pods := s.moments[version]
+	if pods == nil {
+		pods = maps.Clone(s.pods)
+		s.moments[version] = pods
+	}
+	limit, _ := strconv.Atoi(query.Get("limit"))
+	page := &corev1.PodList{ListMeta: metav1.ListMeta{ResourceVersion: strconv.Itoa(version)}}
+	for _, key := range slices.Sorted(maps.Keys(pods)) {
+		switch {
+		case key < from || !selected(pods[key], namespace, query):
+		case limit > 0 && len(page.Items) == limit:
+			page.Continue = fmt.Sprintf("%d %s", version, key)
+			if s.paged != nil {
+				s.paged()
+			}
+			return page
+		default:
+			page.Items = append(page.Items, *pods[key])
 		}
 	}
-	return respond(r, list), nil
+	return page
 }
 
 func (s *server) watch(r *http.Request, namespace string, query url.Values) (*http.Response, error) {

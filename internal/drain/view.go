@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/eks-recycle/eks-recycle/internal/poll"
@@ -58,7 +57,7 @@ func (c *Client) watch(ctx context.Context, q query) (*view, error) {
 	quiet := logr.NewContext(ctx, logr.Discard()) // client-go would write its troubles in its own form; v.trouble logs them
 	for _, namespace := range namespaces {
 		store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
-			ListerWatcher: v.listWatch(c.Kube.CoreV1().Pods(namespace), q),
+			ListerWatcher: v.listWatch(c.Pods(namespace), q),
 			ObjectType:    &corev1.Pod{},
 			Handler:       handler,
 			Transform:     slim,
@@ -83,14 +82,14 @@ func (v *view) hasSynced() bool {
 	return !slices.ContainsFunc(v.synced, func(synced cache.InformerSynced) bool { return !synced() })
 }
 
-func (v *view) listWatch(pods typedcorev1.PodInterface, q query) *cache.ListWatch {
+func (v *view) listWatch(pods API, q query) *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			// The reflector would accept a list from the API server's cache, which may be older than the cordon.
 			opts.ResourceVersion, opts.ResourceVersionMatch = "", ""
 			opts.LabelSelector, opts.FieldSelector = q.labels, q.fields.String()
-			list, err := pods.List(ctx, opts)
-			return list, v.note(ctx, "listing pods", err)
+			found, err := list(ctx, pods, opts)
+			return found, v.note(ctx, "listing pods", err)
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			opts.LabelSelector, opts.FieldSelector = q.labels, q.fields.String()
@@ -146,12 +145,43 @@ func (t *trouble) suffix() string {
 	return ": " + t.err.Error()
 }
 
-// slim keeps of a pod what is looked at, so that memory does not grow with what people put into their pods.
-func slim(object any) (any, error) {
-	p, ok := object.(*corev1.Pod)
-	if !ok {
-		return object, nil
+// podsAPage bounds what is in memory at once: a pod can have the 1.5 MiB that etcd takes, encoded and decoded.
+const podsAPage = 10
+
+// list reads pods page by page, all of them as of one moment, and keeps of each what is looked at.
+func list(ctx context.Context, pods API, o metav1.ListOptions) (*corev1.PodList, error) {
+	all := &corev1.PodList{}
+	o.Limit = podsAPage
+	for {
+		page, err := pods.List(ctx, o)
+		switch {
+		case apierrors.IsResourceExpired(err) && o.Continue != "": // that moment is forgotten
+			all.Items, o.Continue = nil, ""
+			continue
+		case err != nil:
+			return nil, err
+		}
+		for i := range page.Items {
+			all.Items = append(all.Items, *slimmed(&page.Items[i]))
+		}
+		all.ResourceVersion = page.ResourceVersion
+		if page.Continue == "" {
+			return all, nil
+		}
+		o.Continue, o.ResourceVersion, o.ResourceVersionMatch = page.Continue, "", ""
 	}
+}
+
+// slim is slimmed for what an informer stores.
+func slim(object any) (any, error) {
+	if p, ok := object.(*corev1.Pod); ok {
+		return slimmed(p), nil
+	}
+	return object, nil
+}
+
+// slimmed keeps of a pod what is looked at, so that memory does not grow with what people put into their pods.
+func slimmed(p *corev1.Pod) *corev1.Pod {
 	kept := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: p.Name, Namespace: p.Namespace, UID: p.UID, ResourceVersion: p.ResourceVersion, Labels: p.Labels,
@@ -163,7 +193,7 @@ func slim(object any) (any, error) {
 	if hash, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
 		kept.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: hash}
 	}
-	return kept, nil
+	return kept
 }
 
 func (v *view) poke() {

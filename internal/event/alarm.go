@@ -45,9 +45,7 @@ func (r Receiver) alarm(top, detail object) Order {
 func (r Receiver) notifiedAlarm(top object) Order {
 	arn := top.text("AlarmArn", alarmARN)
 	own := Receiver{Account: top.text("AWSAccountId", accountID)}
-	if parts := alarmARN.pattern.FindStringSubmatch(arn); parts != nil {
-		own.Region = parts[1]
-	}
+	own.Region, _, _ = parseAlarmARN(arn)
 	r.check(top, "AWSAccountId", own.Account, r.Account)
 	r.check(top, "the region of AlarmArn", own.Region, r.Region)
 	top.oneOf("NewStateValue", "ALARM")
@@ -72,7 +70,7 @@ type alarmed struct{ arn, name, at string }
 
 // alarmed makes the order. Both forms of one change of state make the same one, since both have its ARN and timestamp.
 func (r Receiver) alarmed(o object, found dimensions, a alarmed) Order {
-	if parts := alarmARN.pattern.FindStringSubmatch(a.arn); parts != nil && (parts[1] != r.Region || parts[2] != r.Account) {
+	if region, account, ok := parseAlarmARN(a.arn); ok && (region != r.Region || account != r.Account) {
 		o.drop("the ARN of the alarm is %s, expected one of account %s in %s", shown(a.arn), r.Account, r.Region)
 	}
 	if strings.HasPrefix(a.name, targetTracking) {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,10 +17,18 @@ var webhookParameters = []string{
 }
 
 var (
-	nodeName       = form{pattern: regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`), says: "the name of a Node"}
-	parameterValue = form{pattern: regexp.MustCompile(`^[ -~]{0,1000}$`), says: "a string of at most 1000 printable ASCII characters without {{", also: plain}
-	idempotencyKey = form{pattern: regexp.MustCompile(`^[!-~]{0,255}$`), says: "at most 255 printable ASCII characters without blanks"}
+	nodeName       = form{"the name of a Node", isNodeName}
+	parameterValue = form{"a string of at most 1000 printable ASCII characters without {{", func(s string) bool {
+		return isAll(s, 0, 1000, func(r rune) bool { return ' ' <= r && r <= '~' }) && isPlain(s)
+	}}
+	idempotencyKey = form{"at most 255 printable ASCII characters without blanks", func(s string) bool {
+		return isAll(s, 0, 255, func(r rune) bool { return '!' <= r && r <= '~' })
+	}}
 )
+
+func isNodeName(text string) bool {
+	return isAll(text, 1, 253, func(r rune) bool { return lower(r) || digit(r) || r == '.' || r == '-' }) && strings.Trim(text, ".-") == text
+}
 
 // Webhook says what a request to the webhook starts: the recycle of one node, with the body as its parameters. The same body
 // starts nothing again, unless key, the header Idempotency-Key, is another one. The error is a *DroppedError.

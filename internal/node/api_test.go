@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -16,10 +17,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+
+	"github.com/eks-recycle/eks-recycle/internal/kube"
+	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
 // api is what client-go's fake leaves out of an API server: a merge patch that says a resourceVersion is refused if the
@@ -43,13 +46,13 @@ func newAPI(nodes ...*corev1.Node) *api {
 	return a
 }
 
-func (a *api) client(t *testing.T) kubernetes.Interface {
+func (a *api) client(t *testing.T, log *slog.Logger) *node.Client {
 	t.Helper()
-	kube, err := kubernetes.NewForConfig(&rest.Config{Host: "http://api", Transport: a, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
+	api, err := kube.New(&rest.Config{Host: "http://api", Transport: a, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return kube
+	return &node.Client{Nodes: api.Nodes(), Events: api.Events("default"), Log: log}
 }
 
 // touch changes a node as somebody else would.

@@ -18,8 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	watchtools "k8s.io/client-go/tools/watch"
 	"k8s.io/client-go/util/retry"
-
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 )
 
 // onConflict is retry.DefaultBackoff without its jitter: two who write one Node do not meet again and again.
@@ -32,13 +30,17 @@ var onConflict = wait.Backoff{Steps: 4, Duration: 10 * time.Millisecond, Factor:
 func (c *Client) Apply(ctx context.Context, n *corev1.Node, marks ...Mark) (*corev1.Node, error) {
 	current := n
 	err := retry.RetryOnConflict(onConflict, func() error {
-		patch, changes, err := diff(current, marks)
-		if err != nil || !changes {
+		patch, changes := diff(current, marks)
+		if !changes {
+			return nil
+		}
+		body, err := json.Marshal(patch)
+		if err != nil {
 			return err
 		}
-		patched, err := c.Kube.CoreV1().Nodes().Patch(ctx, n.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "eks-recycle"})
+		patched, err := c.Nodes.Patch(ctx, n.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: "eks-recycle"})
 		if apierrors.IsConflict(err) {
-			fresh, getErr := c.Kube.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+			fresh, getErr := c.Nodes.Get(ctx, n.Name, metav1.GetOptions{})
 			if getErr != nil {
 				return getErr
 			}
@@ -61,52 +63,57 @@ func (c *Client) Apply(ctx context.Context, n *corev1.Node, marks ...Mark) (*cor
 
 // Changes reports whether the marks would change the Node.
 func Changes(n *corev1.Node, marks ...Mark) bool {
-	_, changes, err := diff(n, marks)
-	return changes || err != nil
+	_, changes := diff(n, marks)
+	return changes
 }
 
-// marked is what marks may change of a Node. The rest, which can have 20 KiB, need not be compared.
-type marked struct {
+// patch is a merge patch of what marks may change of a Node. The rest, which can have 20 KiB, need not be compared. With UID
+// and resourceVersion it is refused if the Node is another one, or has changed.
+type patch struct {
 	Metadata struct {
-		Labels          map[string]string `json:"labels,omitempty"`
-		Annotations     map[string]string `json:"annotations,omitempty"`
-		UID             types.UID         `json:"uid,omitempty"`
-		ResourceVersion string            `json:"resourceVersion,omitempty"`
+		UID             types.UID          `json:"uid"`
+		ResourceVersion string             `json:"resourceVersion"`
+		Labels          map[string]*string `json:"labels,omitempty"`
+		Annotations     map[string]*string `json:"annotations,omitempty"`
 	} `json:"metadata"`
 	Spec struct {
-		Taints        []corev1.Taint `json:"taints,omitempty"`
-		Unschedulable bool           `json:"unschedulable,omitempty"`
-	} `json:"spec"`
+		Taints        *[]corev1.Taint `json:"taints,omitempty"`
+		Unschedulable *bool           `json:"unschedulable,omitempty"`
+	} `json:"spec,omitzero"`
 }
 
-func markedOf(n *corev1.Node) (m marked) {
-	m.Metadata.Labels, m.Metadata.Annotations = n.Labels, n.Annotations
-	m.Spec.Taints, m.Spec.Unschedulable = n.Spec.Taints, n.Spec.Unschedulable
-	return m
-}
-
-func diff(n *corev1.Node, marks []Mark) (patch []byte, changes bool, err error) {
+// diff is the patch that the marks ask for, and whether it changes anything.
+func diff(n *corev1.Node, marks []Mark) (p patch, changes bool) {
 	after := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: maps.Clone(n.Labels), Annotations: maps.Clone(n.Annotations)}}
 	after.Spec = corev1.NodeSpec{ProviderID: n.Spec.ProviderID, Taints: slices.Clone(n.Spec.Taints), Unschedulable: n.Spec.Unschedulable}
 	for _, mark := range marks {
 		mark(after)
 	}
-	was, is := markedOf(n), markedOf(after)
-	if equality.Semantic.DeepEqual(was, is) {
-		return nil, false, nil
+	p.Metadata.UID, p.Metadata.ResourceVersion = n.UID, n.ResourceVersion
+	p.Metadata.Labels, p.Metadata.Annotations = changed(n.Labels, after.Labels), changed(n.Annotations, after.Annotations)
+	if !equality.Semantic.DeepEqual(n.Spec.Taints, after.Spec.Taints) {
+		p.Spec.Taints = &after.Spec.Taints
 	}
-	from, err := json.Marshal(was)
-	if err != nil {
-		return nil, false, err
+	if n.Spec.Unschedulable != after.Spec.Unschedulable {
+		p.Spec.Unschedulable = &after.Spec.Unschedulable
 	}
-	// A patch that carries both is refused if the Node is another one, or has changed.
-	is.Metadata.UID, is.Metadata.ResourceVersion = n.UID, n.ResourceVersion
-	to, err := json.Marshal(is)
-	if err != nil {
-		return nil, false, err
+	return p, len(p.Metadata.Labels)+len(p.Metadata.Annotations) > 0 || p.Spec.Taints != nil || p.Spec.Unschedulable != nil
+}
+
+// changed holds the new values, and nil for what goes.
+func changed(was, is map[string]string) map[string]*string {
+	out := map[string]*string{}
+	for key, value := range is {
+		if old, there := was[key]; !there || old != value {
+			out[key] = &value
+		}
 	}
-	patch, err = jsonpatch.CreateMergePatch(from, to)
-	return patch, true, err
+	for key := range was {
+		if _, stays := is[key]; !stays {
+			out[key] = nil
+		}
+	}
+	return out
 }
 
 // AwaitReady watches a Node, from the version given, until it is Ready, atMost passes or the watch ends. It returns the
@@ -117,7 +124,7 @@ func (c *Client) AwaitReady(ctx context.Context, n *corev1.Node, atMost time.Dur
 	}
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	watching, err := c.Kube.CoreV1().Nodes().Watch(ctx, metav1.ListOptions{
+	watching, err := c.Nodes.Watch(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, n.Name).String(), ResourceVersion: n.ResourceVersion,
 	})
 	if err != nil {
@@ -145,7 +152,7 @@ func (c *Client) Event(ctx context.Context, n *corev1.Node, reason, message stri
 		Source:         corev1.EventSource{Component: "eks-recycle"},
 		FirstTimestamp: now, LastTimestamp: now, Count: 1,
 	}
-	if _, err := c.Kube.CoreV1().Events(metav1.NamespaceDefault).Create(ctx, event, metav1.CreateOptions{}); err != nil {
+	if _, err := c.Events.Create(ctx, event, metav1.CreateOptions{}); err != nil {
 		c.Log.WarnContext(ctx, "recording event", "node", n.Name, "reason", reason, "err", err)
 	}
 }

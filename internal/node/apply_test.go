@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -37,7 +38,7 @@ func TestApply(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAPI(newNode("n", id))
-			nodes := &node.Client{Kube: a.client(t), Log: slog.New(slog.DiscardHandler)}
+			nodes := a.client(t, slog.New(slog.DiscardHandler))
 			n, err := nodes.Get(t.Context(), "n")
 			if err != nil {
 				t.Fatal(err)
@@ -82,7 +83,7 @@ func TestApply(t *testing.T) {
 
 func TestApplyGivesUpOnANodeThatChangesAllTheTime(t *testing.T) {
 	a := newAPI(newNode("n", id))
-	nodes := &node.Client{Kube: a.client(t), Log: slog.New(slog.DiscardHandler)}
+	nodes := a.client(t, slog.New(slog.DiscardHandler))
 	n, err := nodes.Get(t.Context(), "n")
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +116,7 @@ func TestDeleteTakesTheNodeOfTheInstance(t *testing.T) {
 			if c.refuse != 0 {
 				a.refuse = map[string]int{http.MethodDelete: c.refuse}
 			}
-			nodes := &node.Client{Kube: a.client(t), Log: slog.New(slog.DiscardHandler)}
+			nodes := a.client(t, slog.New(slog.DiscardHandler))
 			if err := nodes.Delete(t.Context(), newNode("n", id)); (err != nil) != c.fails {
 				t.Errorf("error %v", err)
 			}
@@ -123,5 +124,32 @@ func TestDeleteTakesTheNodeOfTheInstance(t *testing.T) {
 				t.Errorf("%d nodes are left", len(a.nodes))
 			}
 		})
+	}
+}
+
+// The patch makes of the server's Node what the marks make of a copy: what is added, changed and taken away.
+func TestApplyMakesOfTheServersNodeWhatTheMarksMakeOfACopy(t *testing.T) {
+	theirs := newNode("n", id)
+	theirs.Labels = map[string]string{"team": "a", balancers: "x"}
+	theirs.Annotations = map[string]string{scaleDown: "false", "note": "\u2028<>&"}
+	theirs.Spec.Taints = []corev1.Taint{{Key: "dedicated", Effect: corev1.TaintEffectNoExecute}}
+	a := newAPI(theirs.DeepCopy())
+	nodes := a.client(t, slog.New(slog.DiscardHandler))
+	want := theirs.DeepCopy()
+	for _, marks := range [][]node.Mark{
+		{node.Leaving("argo/wf", []string{id}, time.Now()), node.Closed("argo/wf"), node.OutOfBalancers, node.Replaces("i-1")},
+		{node.Restored},
+	} {
+		stored := a.nodes["n"]
+		for _, mark := range marks {
+			mark(want)
+		}
+		if _, err := nodes.Apply(t.Context(), stored.DeepCopy(), marks...); err != nil {
+			t.Fatal(err)
+		}
+		want.ResourceVersion = a.nodes["n"].ResourceVersion
+		if diff := cmp.Diff(want, a.nodes["n"], cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("node (-marked +stored):\n%s", diff)
+		}
 	}
 }

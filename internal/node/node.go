@@ -15,17 +15,35 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/pager"
 	"k8s.io/client-go/util/retry"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// Client reads and changes the Nodes of one cluster.
+// API is what is asked of the API server about Nodes.
+type API interface {
+	Get(context.Context, string, metav1.GetOptions) (*corev1.Node, error)
+	List(context.Context, metav1.ListOptions) (*corev1.NodeList, error)
+	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
+	Patch(context.Context, string, types.PatchType, []byte, metav1.PatchOptions, ...string) (*corev1.Node, error)
+	Delete(context.Context, string, metav1.DeleteOptions) error
+}
+
+// EventAPI records Events.
+type EventAPI interface {
+	Create(context.Context, *corev1.Event, metav1.CreateOptions) (*corev1.Event, error)
+}
+
+// Client reads and changes the Nodes of one cluster. Events are those of the namespace default, where a Node's are.
 type Client struct {
-	Kube kubernetes.Interface
-	Log  *slog.Logger
+	Nodes   API
+	Events  EventAPI
+	Version func(context.Context) (*version.Info, error) // of the API server
+	Log     *slog.Logger
 }
 
 // InstanceID returns the EC2 instance id in a providerID of the form aws:///<zone>/<instance-id>, or "". Other forms
@@ -60,7 +78,7 @@ func NamesOf(id, privateDNSName, region string) []string {
 
 // Get reads a Node by name.
 func (c *Client) Get(ctx context.Context, name string) (*corev1.Node, error) {
-	n, err := c.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	n, err := c.Nodes.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, hint.Errorf("kubectl get nodes lists the names; is this the right cluster (--cluster, --context)?", "node %q does not exist in this cluster: %w", name, err)
 	}
@@ -82,7 +100,7 @@ func (c *Client) Find(ctx context.Context, id string, names []string) (*corev1.N
 	}
 	var found *corev1.Node
 	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
-		return c.Kube.CoreV1().Nodes().List(ctx, opts)
+		return c.Nodes.List(ctx, opts)
 	}))
 	pages.PageSize, pages.PageBufferSize = nodesAPage, 1 // Nodes are big, and the step's memory is small
 	err = pages.EachListItem(ctx, metav1.ListOptions{}, func(item runtime.Object) error {
@@ -109,7 +127,7 @@ func (c *Client) findByName(ctx context.Context, id string, names []string) (*co
 		if name == "" {
 			continue
 		}
-		n, err := c.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		n, err := c.Nodes.Get(ctx, name, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):
 		case err != nil:
@@ -124,7 +142,7 @@ func (c *Client) findByName(ctx context.Context, id string, names []string) (*co
 // Marked lists the Nodes that a recycle has marked as leaving, and those that it has marked as a replacement.
 func (c *Client) Marked(ctx context.Context) (leaving, replacements []corev1.Node, err error) {
 	for label, nodes := range map[string]*[]corev1.Node{LabelLeaving: &leaving, LabelReplaces: &replacements} {
-		list, err := c.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: label})
+		list, err := c.Nodes.List(ctx, metav1.ListOptions{LabelSelector: label})
 		if err != nil {
 			return nil, nil, fmt.Errorf("listing the nodes with label %s: %w", label, err)
 		}
@@ -135,7 +153,7 @@ func (c *Client) Marked(ctx context.Context) (leaving, replacements []corev1.Nod
 
 // ReplacementsOf lists the Nodes that carry the mark of having taken an instance's place.
 func (c *Client) ReplacementsOf(ctx context.Context, id string) ([]corev1.Node, error) {
-	nodes, err := c.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: labels.Set{LabelReplaces: id}.String()})
+	nodes, err := c.Nodes.List(ctx, metav1.ListOptions{LabelSelector: labels.Set{LabelReplaces: id}.String()})
 	if err != nil {
 		return nil, fmt.Errorf("listing the nodes that replace instance %q: %w", id, err)
 	}
@@ -152,11 +170,11 @@ func (c *Client) FindNamed(ctx context.Context, id string, names []string) (*cor
 func (c *Client) Delete(ctx context.Context, n *corev1.Node) error {
 	uid := n.UID
 	err := retry.RetryOnConflict(onConflict, func() error {
-		err := c.Kube.CoreV1().Nodes().Delete(ctx, n.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+		err := c.Nodes.Delete(ctx, n.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 		if !apierrors.IsConflict(err) {
 			return err
 		}
-		now, getErr := c.Kube.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+		now, getErr := c.Nodes.Get(ctx, n.Name, metav1.GetOptions{})
 		switch {
 		case getErr != nil:
 			return getErr

@@ -93,7 +93,7 @@ func client(nodes ...*corev1.Node) (*node.Client, *fake.Clientset) {
 			panic(err)
 		}
 	}
-	return &node.Client{Kube: kube, Log: slog.New(slog.DiscardHandler)}, kube
+	return &node.Client{Nodes: kube.CoreV1().Nodes(), Events: kube.CoreV1().Events("default"), Log: slog.New(slog.DiscardHandler)}, kube
 }
 
 // requests lists verbs of the calls made so far.
@@ -217,7 +217,7 @@ func TestAnEventThatCannotBeRecordedIsOnlyLogged(t *testing.T) {
 	api := newAPI(newNode("n", id))
 	api.refuse = map[string]int{"POST": 403}
 	var log bytes.Buffer
-	nodes := &node.Client{Kube: api.client(t), Log: slog.New(slog.NewTextHandler(&log, nil))}
+	nodes := api.client(t, slog.New(slog.NewTextHandler(&log, nil)))
 	nodes.Event(t.Context(), newNode("n", id), "RecycleStarted", "somebody recycles this node")
 	if !strings.Contains(log.String(), "recording event") || !strings.Contains(log.String(), "reason=RecycleStarted") {
 		t.Errorf("log: %s", log.String())
@@ -245,7 +245,7 @@ func TestFindReadsNodesPageByPage(t *testing.T) {
 		api.nodes[name] = newNode(name, "i-"+strconv.Itoa(i))
 	}
 	api.nodes["odd"] = newNode("odd", id)
-	nodes := &node.Client{Kube: api.client(t), Log: slog.New(slog.DiscardHandler)}
+	nodes := api.client(t, slog.New(slog.DiscardHandler))
 	n, err := nodes.Find(t.Context(), id, nil)
 	if err != nil || n.GetName() != "odd" {
 		t.Errorf("found %v, error %v", n, err)

@@ -42,7 +42,7 @@ type Fact struct {
 func (c *Client) Facts(ctx context.Context, selector string, conditions []Condition) ([]Fact, error) {
 	var facts []Fact
 	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
-		return c.Kube.CoreV1().Nodes().List(ctx, opts)
+		return c.Nodes.List(ctx, opts)
 	}))
 	pages.PageSize, pages.PageBufferSize = nodesAPage, 1 // as in Find
 	err := pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(item runtime.Object) error {
@@ -75,8 +75,8 @@ func FactOf(n *corev1.Node, conditions []Condition) Fact {
 }
 
 // ControlPlane returns the version of the API server.
-func (c *Client) ControlPlane() (string, error) {
-	info, err := c.Kube.Discovery().ServerVersion()
+func (c *Client) ControlPlane(ctx context.Context) (string, error) {
+	info, err := c.Version(ctx)
 	if err != nil {
 		return "", fmt.Errorf("reading the version of the control plane: %w", err)
 	}

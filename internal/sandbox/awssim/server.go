@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -45,10 +44,11 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		values, err = url.ParseQuery(r.URL.RawQuery)
 	}
 	if err == nil && r.Body != nil && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		var body []byte
-		if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err == nil {
+		var body bytes.Buffer
+		body.Grow(int(min(max(r.ContentLength, 0), maxBody)) + bytes.MinRead)
+		if _, err = body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err == nil {
 			var form url.Values
-			form, err = url.ParseQuery(string(body))
+			form, err = url.ParseQuery(body.String())
 			for k, v := range form {
 				values[k] = append(values[k], v...)
 			}
@@ -198,7 +198,7 @@ type reply struct {
 func (s *Sim) reply(r *http.Request, who scope, values url.Values) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := reply{action: values.Get("Action"), requestID: uuid(s.requests), writers: &s.writers}
+	out := reply{action: values.Get("Action"), requestID: uuid(s.requests), writers: s.writers}
 	if service, action, version := jsonTarget(r.Header); service != "" {
 		out.service, out.action, out.jsonVersion = service, action, version
 		return out

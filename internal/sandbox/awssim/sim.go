@@ -41,7 +41,7 @@ type Sim struct {
 	services map[string]service
 	control  *http.ServeMux
 	nodes    *nodeWorker
-	writers  sync.Pool // of *xmlWriter
+	writers  *sync.Pool // of *xmlWriter; apart, as the runtime holds on to a pool and would to the simulator
 
 	stop func()
 	done sync.WaitGroup
@@ -64,6 +64,7 @@ func New(cfg Config) *Sim {
 		agenda:    newAgenda(),
 		instances: map[string]*instance{},
 		buckets:   map[string]*bucket{},
+		writers:   new(sync.Pool),
 	}
 	s.services = map[string]service{
 		"autoscaling": {namespace: "http://autoscaling.amazonaws.com/doc/2011-01-01/", version: "2011-01-01", actions: s.autoscalingActions()},

@@ -44,12 +44,9 @@ func prepareAWSSim(flags *flag.FlagSet, std streams) action {
 	flags.StringVar(&config.ClusterEndpoint, "cluster-endpoint", "", "`URL` of the cluster's API server")
 	return func(ctx context.Context, _ sandbox.Options, _ []string) error {
 		if *kubeconfig != "" {
-			rest, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
-			if err != nil {
-				return fmt.Errorf("reading kubeconfig %q: %w", *kubeconfig, err)
-			}
-			if config.Kubernetes, err = kubernetes.NewForConfig(rest); err != nil {
-				return fmt.Errorf("connecting to the cluster: %w", err)
+			var err error
+			if config.Kubernetes, err = connect(*kubeconfig); err != nil {
+				return err
 			}
 			version, err := config.Kubernetes.Discovery().ServerVersion()
 			if err != nil {
@@ -71,6 +68,20 @@ func prepareAWSSim(flags *flag.FlagSet, std streams) action {
 		defer sim.Close()
 		return serve(ctx, sim, listen)
 	}
+}
+
+// connect sets no limit of calls: the simulator's latencies say how slow it is, not client-go's 5 calls a second.
+func connect(kubeconfig string) (kubernetes.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("reading kubeconfig %q: %w", kubeconfig, err)
+	}
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	return client, nil
 }
 
 // serve answers on all addresses until ctx ends or one of them fails.
