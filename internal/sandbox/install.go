@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/kustomize/api/krusty"
 	kustomize "sigs.k8s.io/kustomize/api/types"
@@ -46,12 +47,29 @@ func namespace(name string, labels map[string]any) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}}
 }
 
-func (s sandbox) installArgo(ctx context.Context, k kube, upstream string) error {
+// installArgo begins with the definitions, side by side: Argo's are some megabytes of schema, which take the API server a
+// while.
+func (u startup) installArgo(ctx context.Context, k kube, upstream string) error {
 	objects, err := renderUpstream(upstream, "argo")
 	if err != nil {
 		return err
 	}
-	if err := k.apply(ctx, "sandbox-argo", objects); err != nil {
+	group, groupCtx := errgroup.WithContext(ctx)
+	var others []*unstructured.Unstructured
+	for _, o := range objects {
+		if o.GetKind() != "CustomResourceDefinition" {
+			others = append(others, o)
+			continue
+		}
+		group.Go(func() error { return k.apply(groupCtx, "sandbox-argo", []*unstructured.Unstructured{o}) })
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("installing Argo Workflows: %w", err)
+	}
+	if err := await(ctx, u.argoImages); err != nil {
+		return err
+	}
+	if err := k.apply(ctx, "sandbox-argo", others); err != nil {
 		return fmt.Errorf("installing Argo Workflows: %w", err)
 	}
 	return nil

@@ -161,9 +161,6 @@ func (u startup) install(ctx context.Context, c *Cluster) error {
 	if err := k.apply(ctx, "sandbox-cluster", ownNamespaces()); err != nil {
 		return err
 	}
-	if err := await(ctx, u.argoImages); err != nil {
-		return err
-	}
 	if err := u.installArgo(ctx, k, u.build.ArgoManifests()); err != nil {
 		return err
 	}

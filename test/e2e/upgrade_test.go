@@ -119,7 +119,7 @@ func givenUpgrade(t *testing.T) (s *scenario, old []string) {
 	})
 	s.must(err)
 	s.awaitNodes()
-	kubelet := []byte(`{"status":{"nodeInfo":{"kubeletVersion":"v1.32.9-eks-1de2ab1"}}}`)
+	kubelet := []byte(`{"status":{"nodeInfo":{"kubeletVersion":"v1.35.9-eks-1de2ab1"}}}`)
 	for i, id := range old {
 		s.launchedAgo(id, time.Duration(40-3*i)*24*time.Hour)
 		_, err := s.kube.CoreV1().Nodes().Patch(t.Context(), s.nodes[id], types.StrategicMergePatchType, kubelet, metav1.PatchOptions{}, "status")
