@@ -21,7 +21,7 @@ import (
 // on, and nothing else happens to the node or its group. Other recycles are caught in other steps: one waits for its
 // replacement while the API server is away.
 func TestControlPlaneBreaksInMidDrain(t *testing.T) {
-	all := beside(t, "broken", "broken-standby")
+	all := sideBySide(t, "broken", "broken-standby")
 	s, caught := all[0], all[1]
 	caught.configure(setting{"boot", "8s"})
 	s.batch(s.ids[0], "long", endless)

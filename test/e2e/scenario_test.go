@@ -48,8 +48,8 @@ func given(t *testing.T, name string, settings ...setting) *scenario {
 	return s
 }
 
-// beside makes several, each with a name, whose instances boot side by side.
-func beside(t *testing.T, names ...string) (all []*scenario) {
+// sideBySide makes several, each with a name, whose instances boot side by side.
+func sideBySide(t *testing.T, names ...string) (all []*scenario) {
 	t.Helper()
 	for _, name := range names {
 		all = append(all, begin(t, name, 3, "$Latest"))

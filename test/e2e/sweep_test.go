@@ -20,7 +20,7 @@ import (
 // as they would have. A recycle that is under way meanwhile notices nothing.
 func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 	t.Parallel()
-	all := beside(t, "sweep-launch", "sweep-drain", "sweep-detach", "sweep-beside")
+	all := sideBySide(t, "sweep-launch", "sweep-drain", "sweep-detach", "sweep-beside")
 	launch, drain, detach, beside := all[0], all[1], all[2], all[3]
 	byID := func(s *scenario) recycle { return s.submit("instance-id="+s.ids[0], "claim-duration=10s") }
 	for _, s := range []*scenario{drain, beside} {
