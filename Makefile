@@ -6,8 +6,7 @@ IMAGE ?= ghcr.io/eks-recycle/step:$(VERSION)
 # Whatever builds a Dockerfile: docker, podman or buildah.
 IMAGE_BUILDER ?= docker
 IMAGE_FLAGS ?=
-# The command itself takes a minute or two to compile before it can say anything.
-SANDBOX := @test -d .sandbox/cache/bin || echo "compiling the sandbox's command" >&2; go run ./internal/sandbox/cmd/sandbox
+SANDBOX := @go run ./internal/sandbox/cmd/launch
 
 LINT_VERSION := v2.15.0
 LINT := $(CURDIR)/.sandbox/cache/tools/golangci-lint-$(LINT_VERSION)/golangci-lint

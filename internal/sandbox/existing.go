@@ -46,7 +46,12 @@ func (s sandbox) upOnExisting(ctx context.Context, o Options) (*Cluster, error) 
 	if err := k.requireArgo(); err != nil {
 		return nil, err
 	}
-	if _, err := s.build(ctx, []string{"kwok", "kubectl", "argo"}); err != nil {
+	build, err := s.startBuild(ctx, []string{"kwok", "kubectl", "argo"})
+	if err != nil {
+		return nil, err
+	}
+	defer build.Stop()
+	if err := build.Wait(); err != nil {
 		return nil, err
 	}
 	c := s.newCluster()

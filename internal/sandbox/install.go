@@ -141,7 +141,7 @@ func (s sandbox) renderWorkflows(overlay string) ([]*unstructured.Unstructured, 
 
 // awaitAll waits for what runs in the cluster.
 func (s sandbox) awaitAll(ctx context.Context, k kube, c *Cluster) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	if err := k.awaitNode(ctx, controlNode); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 )
 
 // open finds the sandbox and keeps other commands from working on it until unlock is called. The kernel frees the lock
@@ -20,9 +21,9 @@ func open(o Options) (sandbox, func(), error) {
 	if err != nil {
 		return sandbox{}, nil, err
 	}
-	progress := o.Progress
-	if progress == nil {
-		progress = func(Progress) {}
+	show := o.Progress
+	if show == nil {
+		show = func(progress.Line) {}
 	}
 	if err := os.MkdirAll(l.state, 0o755); err != nil {
 		return sandbox{}, nil, fmt.Errorf("creating the state folder: %w", err)
@@ -40,7 +41,7 @@ func open(o Options) (sandbox, func(), error) {
 		f.Close()
 		return sandbox{}, nil, fmt.Errorf("locking the sandbox: %w", err)
 	}
-	return sandbox{layout: l, progress: progress, died: func(error) {}}, func() { f.Close() }, nil
+	return sandbox{layout: l, progress: show, died: func(error) {}}, func() { f.Close() }, nil
 }
 
 // claimMachine marks the machine as used by this sandbox: it has one address and one bridge, and so room for one.

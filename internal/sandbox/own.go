@@ -1,42 +1,17 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	goruntime "runtime"
-	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/image"
 )
-
-// buildOwn builds this project's programs. The sandbox starts awssim from a program of its own and not from the running
-// one: that may be a test, or a file that `go run` deletes.
-func (s sandbox) buildOwn(ctx context.Context) error {
-	out := s.layout.cache("own")
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return fmt.Errorf("building the project's programs: %w", err)
-	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", out+"/",
-		"./cmd/step", "./internal/sandbox/cmd/pause", "./internal/sandbox/cmd/sandbox")
-	cmd.Dir = s.layout.root
-	// As the components are built: packages in common compile once.
-	cmd.Env = append(os.Environ(), "GOFLAGS=-trimpath", "CGO_ENABLED=0", "GOWORK=off")
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("building the project's programs: %w\n%s", err, output.String())
-	}
-	return nil
-}
 
 func digest(path string) (string, error) {
 	f, err := os.Open(path)
@@ -52,7 +27,10 @@ func digest(path string) (string, error) {
 }
 
 // fingerprint tells one make of the sandbox from another: a running one of another make is replaced.
-func (s sandbox) fingerprint() (string, error) {
+func (s sandbox) fingerprint(ctx context.Context, build *components.Build) (string, error) {
+	if err := build.Await(ctx, "sandbox"); err != nil {
+		return "", err
+	}
 	own, err := digest(s.layout.own("sandbox"))
 	if err != nil {
 		return "", err
@@ -60,11 +38,7 @@ func (s sandbox) fingerprint() (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, own)
 	for _, program := range components.Cluster() {
-		content, err := os.ReadFile(s.layout.cache("keys", program))
-		if err != nil {
-			return "", fmt.Errorf("reading a component's key: %w", err)
-		}
-		fmt.Fprintln(h, program, string(content))
+		fmt.Fprintln(h, program, build.Key(program))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 )
 
 func TestRestart(t *testing.T) {
@@ -22,7 +23,7 @@ func TestRestart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			set := proc.Set{Records: filepath.Join(dir, "processes"), Logs: filepath.Join(dir, "logs")}
-			s := sandbox{progress: func(Progress) {}, died: func(error) {}}
+			s := sandbox{progress: func(progress.Line) {}, died: func(error) {}}
 			program := component{
 				Process: proc.Process{Name: "program", Path: "/bin/sh", Args: []string{"-c", "echo started; exec sleep 1000"}},
 				ready: func(context.Context) error {

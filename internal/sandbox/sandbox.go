@@ -16,6 +16,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 )
 
 // Options say which sandbox is meant. The zero value is the one of the checkout around the working directory.
@@ -31,13 +33,7 @@ type Options struct {
 	// Events adds Argo Events and what starts recycles by events. A sandbox that has them keeps them until it ends.
 	Events bool
 	// Progress is told what happens. It may be nil.
-	Progress func(Progress)
-}
-
-// Progress is a step on the way up or down. A passing one is soon followed by a newer one of the same kind.
-type Progress struct {
-	Text    string
-	Passing bool
+	Progress func(progress.Line)
 }
 
 // Cluster is a sandbox that is up.
@@ -130,13 +126,13 @@ func (c *Cluster) Down(ctx context.Context) error {
 // sandbox is one sandbox while a command works on it.
 type sandbox struct {
 	layout   layout
-	progress func(Progress)
+	progress func(progress.Line)
 	// died is told of a process that ends; while the sandbox comes up, that ends the attempt.
 	died func(error)
 }
 
 func (s sandbox) say(format string, args ...any) {
-	s.progress(Progress{Text: fmt.Sprintf(format, args...)})
+	s.progress(progress.Line{Text: fmt.Sprintf(format, args...)})
 }
 
-func (s sandbox) passing(text string) { s.progress(Progress{Text: text, Passing: true}) }
+func (s sandbox) passing(text string) { s.progress(progress.Line{Text: text, Passing: true}) }

@@ -23,8 +23,8 @@ func quickly() poll.Loop {
 	return poll.Loop{Interval: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
 }
 
-// readyWithin is ample: the slowest program is ready after some seconds on a busy machine.
-const readyWithin = time.Minute
+// readyWithin is ample: the slowest program is ready after some seconds, on a machine that compiles others meanwhile too.
+const readyWithin = 3 * time.Minute
 
 // run writes a component's files, starts it and waits until it works.
 func (s sandbox) run(ctx context.Context, set proc.Set, c component) error {
@@ -51,60 +51,102 @@ func (s sandbox) run(ctx context.Context, set proc.Set, c component) error {
 	return nil
 }
 
-// build makes everything that is run. The programs that only an own cluster needs are not built for an existing one.
-func (s sandbox) build(ctx context.Context, programs []string) (components.Built, error) {
+// startBuild begins to build the programs, and the project's own.
+func (s sandbox) startBuild(ctx context.Context, programs []string) (*components.Build, error) {
 	builder := components.Builder{
+		Root:     s.layout.root,
 		Source:   filepath.Join(s.layout.root, "internal", "sandbox", "components"),
 		Cache:    s.layout.cache(),
 		Progress: s.passing,
 	}
-	built, err := builder.Build(ctx, programs...)
-	if err != nil {
-		return built, err
-	}
-	s.passing("building the project's programs")
-	if err := s.buildOwn(ctx); err != nil {
-		return built, err
-	}
-	s.say("programs are built")
-	return built, nil
+	return builder.Start(ctx, programs...)
 }
 
-// startOwn starts a cluster of the sandbox's own: first what others wait for, and all else side by side.
-func (s sandbox) startOwn(ctx context.Context) error {
-	l := s.layout
-	set := l.processes()
-	r, err := findRuntime(l)
-	if err != nil {
-		return err
-	}
+// startup is a cluster of the sandbox's own that comes up while its programs are still being built: each part waits for
+// its program and for the parts that it needs.
+type startup struct {
+	sandbox
+	build   *components.Build
+	runtime runtime
+	set     proc.Set
+	// Closed when containerd runs, and when the images of Argo's pods are there: the kubelet of a pod whose image is missing
+	// would wait ever longer before it looks again.
+	containerd, argoImages, aws chan struct{}
+}
+
+// start brings up the programs and what runs in the cluster, and returns once all works.
+func (u startup) start(ctx context.Context, c *Cluster) error {
 	group, ctx := errgroup.WithContext(ctx)
-	runtimeReady := make(chan struct{})
+	group.Go(func() error { return u.startRuntime(ctx) })
 	group.Go(func() error {
-		if err := s.run(ctx, set, containerd(l, r)); err != nil {
-			return err
+		for _, first := range []component{etcd(u.layout), apiserver(u.layout)} {
+			if err := u.runBuilt(ctx, first); err != nil {
+				return err
+			}
 		}
-		close(runtimeReady)
-		return s.importImages(ctx, r, append(clusterImages(l), stepImageOf(l)))
-	})
-	group.Go(func() error {
-		if err := s.run(ctx, set, etcd(l)); err != nil {
-			return err
+		group.Go(func() error {
+			if err := u.runBuilt(ctx, ownAWS(u.layout)); err != nil {
+				return err
+			}
+			close(u.aws)
+			return nil
+		})
+		for _, other := range []component{controllerManager(u.layout), scheduler(u.layout), kwok(u.layout, u.layout.kubeconfig("kwok"))} {
+			group.Go(func() error { return u.runBuilt(ctx, other) })
 		}
-		if err := s.run(ctx, set, apiserver(l)); err != nil {
-			return err
-		}
-		for _, c := range []component{controllerManager(l), scheduler(l), kwok(l, l.kubeconfig("kwok")), ownAWS(l)} {
-			group.Go(func() error { return s.run(ctx, set, c) })
-		}
-		select {
-		case <-runtimeReady:
-			return s.run(ctx, set, kubelet(l))
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		group.Go(func() error {
+			if err := await(ctx, u.containerd); err != nil {
+				return err
+			}
+			return u.runBuilt(ctx, kubelet(u.layout))
+		})
+		return u.install(ctx, c)
 	})
 	return group.Wait()
+}
+
+// runBuilt runs a component as soon as its program is there.
+func (u startup) runBuilt(ctx context.Context, c component) error {
+	if err := u.build.Await(ctx, filepath.Base(c.Path)); err != nil {
+		return err
+	}
+	return u.run(ctx, u.set, c)
+}
+
+// startRuntime runs containerd and gives it the images, in the order in which their programs are built.
+func (u startup) startRuntime(ctx context.Context) error {
+	if err := u.run(ctx, u.set, containerd(u.layout, u.runtime)); err != nil {
+		return err
+	}
+	close(u.containerd)
+	for _, i := range clusterImages(u.layout) {
+		if err := u.importBuilt(ctx, i); err != nil {
+			return err
+		}
+	}
+	close(u.argoImages)
+	if err := u.importBuilt(ctx, stepImageOf(u.layout)); err != nil {
+		return err
+	}
+	u.say("images are imported")
+	return nil
+}
+
+func (u startup) importBuilt(ctx context.Context, i image.Image) error {
+	if err := u.build.Await(ctx, filepath.Base(i.Files[0].From)); err != nil {
+		return err
+	}
+	return u.importImages(ctx, u.runtime, []image.Image{i})
+}
+
+// await returns when the channel is closed or ctx ends.
+func await(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // importImages packs images and gives them to containerd.
@@ -123,7 +165,6 @@ func (s sandbox) importImages(ctx context.Context, r runtime, images []image.Ima
 			return fmt.Errorf("importing image %q: %w: %s", i.Reference, err, lastLine(string(output)))
 		}
 	}
-	s.say("images are imported")
 	return nil
 }
 

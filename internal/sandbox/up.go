@@ -30,38 +30,35 @@ func (s sandbox) up(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Events {
 		programs = append(programs, components.Events()...)
 	}
-	built, err := s.build(ctx, programs)
+	build, err := s.startBuild(ctx, programs)
 	if err != nil {
 		return nil, err
 	}
-	// Again: building may have taken minutes.
-	if err := s.layout.requireMachine(); err != nil {
-		return nil, err
-	}
-	fingerprint, err := s.fingerprint()
+	defer build.Stop()
+	fingerprint, err := s.fingerprint(ctx, build)
 	if err != nil {
 		return nil, err
 	}
-	if c, why := s.healthy(ctx, fingerprint); c != nil {
-		if c, err = s.refresh(ctx, c); err != nil || !o.Events {
-			return c, err
+	c, why := s.healthy(ctx, fingerprint)
+	fresh := c == nil
+	if !fresh {
+		if err := build.Wait(); err != nil {
+			return nil, err
 		}
-		return c, s.addEvents(ctx, c, built.EventsManifests)
-	} else if why != "" {
-		s.say("starting afresh: %s", why)
+		c, err = s.refresh(ctx, c)
+	} else {
+		if why != "" {
+			s.say("starting afresh: %s", why)
+		}
+		c, err = s.bringUp(ctx, build, fingerprint)
 	}
-	if err := s.down(ctx); err != nil {
-		return nil, err
+	if err != nil || !o.Events {
+		return c, err
 	}
-	c, err := s.bringUp(ctx, built, fingerprint)
-	if err == nil && o.Events {
-		err = s.addEvents(ctx, c, built.EventsManifests)
-	}
-	if err != nil {
-		s.say("stopping again what was started; logs are in %s", s.layout.logs())
+	if err = s.addEvents(ctx, c, build.EventsManifests()); err != nil && fresh {
 		return nil, errors.Join(err, s.down(ctx))
 	}
-	return c, nil
+	return c, err
 }
 
 // healthy returns the sandbox that is up, if all of it is and it is of the present make. Else it says why not; nothing
@@ -107,50 +104,76 @@ func requireAlive(set proc.Set) error {
 	return nil
 }
 
-// bringUp starts everything on a machine that holds nothing of an earlier run. It gives up as soon as a process ends.
-func (s sandbox) bringUp(ctx context.Context, built components.Built, fingerprint string) (*Cluster, error) {
+// bringUp starts everything, on a machine from which an earlier run is cleared away first. It gives up as soon as a process
+// ends or a program cannot be built, and then stops what it started.
+func (s sandbox) bringUp(ctx context.Context, build *components.Build, fingerprint string) (*Cluster, error) {
+	if err := s.down(ctx); err != nil {
+		return nil, err
+	}
 	watched, died := context.WithCancelCause(ctx)
 	defer died(nil)
 	s.died = died
-	c, err := s.startAndInstall(watched, built)
-	if err != nil && watched.Err() != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("starting the sandbox: %w", context.Cause(watched))
+	c := s.newCluster()
+	err := s.startAndInstall(watched, build, c)
+	if err == nil {
+		err = build.Wait()
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		c.Started, c.Fingerprint = time.Now().UTC(), fingerprint
+		if c.StepDigest, err = digest(s.layout.own("step")); err == nil {
+			err = c.write()
+		}
 	}
-	c.Started, c.Fingerprint = time.Now().UTC(), fingerprint
-	if c.StepDigest, err = digest(s.layout.own("step")); err != nil {
-		return nil, err
+	if err == nil {
+		return c, nil
 	}
-	return c, c.write()
+	if watched.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("starting the sandbox: %w", context.Cause(watched))
+	}
+	s.say("stopping again what was started; logs are in %s", s.layout.logs())
+	return nil, errors.Join(err, s.down(ctx))
 }
 
-func (s sandbox) startAndInstall(ctx context.Context, built components.Built) (*Cluster, error) {
+func (s sandbox) startAndInstall(ctx context.Context, build *components.Build, c *Cluster) error {
 	if err := s.prepareMachine(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.startOwn(ctx); err != nil {
-		return nil, err
+	r, err := findRuntime(s.layout)
+	if err != nil {
+		return err
 	}
-	c := s.newCluster()
+	u := startup{
+		sandbox: s, build: build, runtime: r, set: s.layout.processes(),
+		containerd: make(chan struct{}), argoImages: make(chan struct{}), aws: make(chan struct{}),
+	}
+	return u.start(ctx, c)
+}
+
+// install puts into the cluster what runs in it, as soon as it can run.
+func (u startup) install(ctx context.Context, c *Cluster) error {
 	k, err := connect(c.Kubeconfig)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := k.apply(ctx, "sandbox-cluster", ownNamespaces()); err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.installArgo(ctx, k, built.ArgoManifests); err != nil {
-		return nil, err
+	if err := await(ctx, u.argoImages); err != nil {
+		return err
 	}
-	if err := s.installWorkflows(ctx, k, c); err != nil {
-		return nil, err
+	if err := u.installArgo(ctx, k, u.build.ArgoManifests()); err != nil {
+		return err
 	}
-	if err := s.createGroup(ctx, c.AWSEndpoint); err != nil {
-		return nil, err
+	if err := u.installWorkflows(ctx, k, c); err != nil {
+		return err
 	}
-	return c, s.awaitAll(ctx, k, c)
+	if err := await(ctx, u.aws); err != nil {
+		return err
+	}
+	if err := u.createGroup(ctx, c.AWSEndpoint); err != nil {
+		return err
+	}
+	return u.awaitAll(ctx, k, c)
 }
 
 // prepareMachine records what the machine is like, makes room, and writes the keys.

@@ -25,6 +25,7 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/iampolicy"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 )
 
 // suite is what all scenarios share.
@@ -50,7 +51,7 @@ func run(m *testing.M) int {
 	ctx := context.Background()
 	_, notUp := sandbox.Open(sandbox.Options{})
 	started := time.Now()
-	cluster, err := sandbox.Up(ctx, sandbox.Options{Progress: func(p sandbox.Progress) {
+	cluster, err := sandbox.Up(ctx, sandbox.Options{Progress: func(p progress.Line) {
 		if !p.Passing {
 			fmt.Printf("%5.1fs %s\n", time.Since(started).Seconds(), p.Text)
 		}
@@ -107,7 +108,7 @@ func newSuite(c *sandbox.Cluster) (*suite, error) {
 
 // addEvents adds Argo Events to the sandbox, beside what runs already.
 func addEvents() error {
-	_, err := sandbox.Up(context.Background(), sandbox.Options{Events: true, Progress: func(p sandbox.Progress) {
+	_, err := sandbox.Up(context.Background(), sandbox.Options{Events: true, Progress: func(p progress.Line) {
 		if !p.Passing {
 			fmt.Println("      events:", p.Text)
 		}

@@ -31,11 +31,14 @@ type Program struct {
 	Package string
 }
 
-// module is one nested Go module; its programs are built in one run, so that shared packages compile once.
+// module is one nested Go module, or this project's own. Its programs are named in the order in which a cluster that comes
+// up needs them, and built in batches: the next ones compile while the first ones start.
 type module struct {
 	name     string
 	programs []Program
-	stamps   []string
+	// untilBatch are the last programs of each batch but the last one.
+	untilBatch []string
+	stamps     []string
 	// vendored modules are built from a vendor folder, in which what their published zips lack is added.
 	vendored bool
 	// forEvents modules are for a sandbox that is asked for events.
@@ -51,15 +54,16 @@ func modules() []module {
 				{"kube-apiserver", kubeModule + "/cmd/kube-apiserver"},
 				{"kube-controller-manager", kubeModule + "/cmd/kube-controller-manager"},
 				{"kube-scheduler", kubeModule + "/cmd/kube-scheduler"},
+				{"kwok", "sigs.k8s.io/kwok/cmd/kwok"},
 				{"kubelet", kubeModule + "/cmd/kubelet"},
-				{"kubectl", kubeModule + "/cmd/kubectl"},
 				{"workflow-controller", argoModule + "/cmd/workflow-controller"},
 				{"argoexec", argoModule + "/cmd/argoexec"},
 				{"argo", argoModule + "/cmd/argo"},
-				{"kwok", "sigs.k8s.io/kwok/cmd/kwok"},
+				{"kubectl", kubeModule + "/cmd/kubectl"},
 			},
-			stamps:   stamps(),
-			vendored: true,
+			untilBatch: []string{"kube-apiserver", "kubelet"},
+			stamps:     stamps(),
+			vendored:   true,
 		},
 		{name: "nats", programs: []Program{{"nats-server", "github.com/nats-io/nats-server/v2"}}, forEvents: true},
 		{
@@ -74,6 +78,23 @@ func modules() []module {
 			forEvents: true,
 		},
 	}
+}
+
+// own are the project's programs. The sandbox's command runs as awssim.
+func own() module {
+	return module{
+		name: "own",
+		programs: []Program{
+			{"sandbox", "./internal/sandbox/cmd/sandbox"},
+			{"pause", "./internal/sandbox/cmd/pause"},
+			{"step", "./cmd/step"},
+		},
+		untilBatch: []string{"pause"},
+	}
+}
+
+func isOwn(program string) bool {
+	return slices.ContainsFunc(own().programs, func(p Program) bool { return p.Name == program })
 }
 
 func stamps() []string {
@@ -106,6 +127,35 @@ func (m module) ldflags() string {
 	return b.String()
 }
 
+// mode is how the go command finds the packages of others.
+func (m module) mode() string {
+	if m.vendored {
+		return "-mod=vendor"
+	}
+	return "-mod=readonly"
+}
+
+// batches are parts of the module that are built one after another.
+func (m module) batches() []module {
+	var out []module
+	var batch []Program
+	for _, p := range m.programs {
+		batch = append(batch, p)
+		if slices.Contains(m.untilBatch, p.Name) {
+			out, batch = append(out, m.with(batch)), nil
+		}
+	}
+	if len(batch) > 0 {
+		out = append(out, m.with(batch))
+	}
+	return out
+}
+
+func (m module) with(programs []Program) module {
+	m.programs = programs
+	return m
+}
+
 func (m module) packages() []string {
 	var out []string
 	for _, p := range m.programs {
@@ -122,8 +172,7 @@ func (m module) only(names []string) module {
 			kept = append(kept, p)
 		}
 	}
-	m.programs = kept
-	return m
+	return m.with(kept)
 }
 
 // Cluster are the names of the programs of every cluster.

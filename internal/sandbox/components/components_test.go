@@ -90,13 +90,41 @@ func TestBuiltName(t *testing.T) {
 	}
 }
 
-func TestProgressCountsPackagesAndKeepsErrors(t *testing.T) {
-	var counts []int
-	said := follow(strings.NewReader("a/b\nc.d/e-f_g\n# a/b\na/b/x.go:1:2: undefined: y\n"), func(n int) { counts = append(counts, n) })
-	if diff := cmp.Diff([]int{1, 2}, counts); diff != "" {
+func TestCompiledPackagesAreNamedAndErrorsKept(t *testing.T) {
+	var compiled []string
+	said := follow(strings.NewReader("a/b\nc.d/e-f_g\n# a/b\na/b/x.go:1:2: undefined: y\n"), func(pkg string) { compiled = append(compiled, pkg) })
+	if diff := cmp.Diff([]string{"a/b", "c.d/e-f_g"}, compiled); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff("# a/b\na/b/x.go:1:2: undefined: y\n", said); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestBatchesKeepTheOrderInWhichAClusterComesUp(t *testing.T) {
+	m := module{programs: []Program{{"a", ""}, {"b", ""}, {"c", ""}, {"d", ""}}, untilBatch: []string{"b"}}
+	for _, tt := range []struct {
+		name string
+		want [][]string
+		only []string
+	}{
+		{"all", [][]string{{"a", "b"}, {"c", "d"}}, []string{"a", "b", "c", "d"}},
+		{"the first batch alone", [][]string{{"b"}}, []string{"b"}},
+		{"without the end of a batch", [][]string{{"a", "d"}}, []string{"a", "d"}},
+		{"none", nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got [][]string
+			for _, batch := range m.only(tt.only).batches() {
+				var names []string
+				for _, p := range batch.programs {
+					names = append(names, p.Name)
+				}
+				got = append(got, names)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }

@@ -59,24 +59,15 @@ func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 type buildRun struct {
 	module   module
 	dir, out string
-	progress func(string)
+	compiled func(pkg string)
 }
 
-// build compiles all programs of a module in one run and reports how far it is.
+// build compiles all programs of a module in one run and names each package that it has compiled.
 func (gc toolchain) build(ctx context.Context, r buildRun) error {
-	mode := "-mod=readonly"
-	if r.module.vendored {
-		mode = "-mod=vendor"
-	}
-	list, err := gc.run(ctx, r.dir, append([]string{"list", mode, "-deps"}, r.module.packages()...)...)
-	if err != nil {
-		return fmt.Errorf("listing packages: %w\n%s", err, list)
-	}
-	total := strings.Count(list, "\n") + 1
 	if err := os.MkdirAll(r.out, 0o755); err != nil {
 		return fmt.Errorf("creating %q: %w", r.out, err)
 	}
-	args := []string{"build", "-v", mode, "-buildvcs=false", "-ldflags", r.module.ldflags(), "-o", r.out + "/"}
+	args := []string{"build", "-v", r.module.mode(), "-buildvcs=false", "-ldflags", r.module.ldflags(), "-o", r.out + "/"}
 	cmd := command(ctx, r.dir, append(args, r.module.packages()...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -85,19 +76,16 @@ func (gc toolchain) build(ctx context.Context, r buildRun) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting the build: %w", err)
 	}
-	said := follow(stderr, func(compiled int) {
-		r.progress(fmt.Sprintf("compiling %s: %d of at most %d packages", r.module.name, compiled, total))
-	})
+	said := follow(stderr, r.compiled)
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("running go build in %q: %w\n%s", r.dir, err, said)
 	}
 	return nil
 }
 
-// follow counts the packages that go build -v names, and returns everything else that it says.
-func follow(stderr io.Reader, compiled func(n int)) string {
+// follow passes on the packages that go build -v names, and returns everything else that it says.
+func follow(stderr io.Reader, compiled func(pkg string)) string {
 	var said strings.Builder
-	n := 0
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		line := lines.Text()
@@ -105,8 +93,7 @@ func follow(stderr io.Reader, compiled func(n int)) string {
 			said.WriteString(line + "\n")
 			continue
 		}
-		n++
-		compiled(n)
+		compiled(line)
 	}
 	return said.String()
 }

@@ -11,7 +11,7 @@ import (
 const fixesVersion = 1
 
 // prepare lays out the folder that a module is built in.
-func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work string, out Built) error {
+func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work string) error {
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return fmt.Errorf("creating the work folder: %w", err)
 	}
@@ -25,7 +25,7 @@ func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work strin
 			return fmt.Errorf("downloading Argo Events: %w\n%s", err, output)
 		}
 		return copyManifests(ctx, gc, manifests{
-			work: work, module: eventsModule, to: out.EventsManifests,
+			work: work, module: eventsModule, to: b.EventsManifests(),
 			folders: []string{"base", "base/crds", "base/controller-manager", "cluster-install/rbac"},
 		})
 	}
@@ -42,7 +42,7 @@ func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work strin
 		return fmt.Errorf("mending the vendored Argo Workflows: %w", err)
 	}
 	return copyManifests(ctx, gc, manifests{
-		work: work, module: argoModule, to: out.ArgoManifests,
+		work: work, module: argoModule, to: b.ArgoManifests(),
 		folders: []string{"base/crds/minimal", "base/workflow-controller", "cluster-install-no-crds/workflow-controller-rbac"},
 	})
 }

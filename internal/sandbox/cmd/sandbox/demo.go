@@ -7,16 +7,17 @@ import (
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/demo"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 )
 
 // prepareDemo brings a sandbox up, recycles a node on it, and takes it down again unless it was up before.
 func prepareDemo(_ *flag.FlagSet, std streams) action {
 	return func(ctx context.Context, o sandbox.Options, _ []string) error {
 		_, notUp := sandbox.Open(o)
-		p := newPrinter(std)
-		o.Progress = p.show
+		p := progress.NewPrinter(std.err, std.terminal)
+		o.Progress = p.Show
 		c, err := sandbox.Up(ctx, o)
-		p.close()
+		p.Close()
 		if err != nil {
 			return err
 		}
@@ -25,7 +26,7 @@ func prepareDemo(_ *flag.FlagSet, std streams) action {
 			return err
 		}
 		down := sandbox.Down(context.WithoutCancel(ctx), o)
-		p.close()
+		p.Close()
 		return errors.Join(err, down)
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr, terminal: isTerminal(os.Stderr)})
+	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr, terminal: progress.IsTerminal(os.Stderr)})
 	stop()
 	os.Exit(code)
 }

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
 
@@ -114,10 +113,4 @@ func usage(w io.Writer) {
 	}
 	b.WriteString("\nFlags of a command: sandbox COMMAND --help\n")
 	fmt.Fprint(w, b.String())
-}
-
-// isTerminal tells whether lines may be overwritten.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
 }

@@ -4,11 +4,6 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/eks-recycle/eks-recycle/internal/sandbox"
 )
 
 func TestRunWithoutASandbox(t *testing.T) {
@@ -40,33 +35,6 @@ func TestRunWithoutASandbox(t *testing.T) {
 			}
 			if !strings.Contains(err.String(), tt.err) || tt.err == "" && err.Len() > 0 {
 				t.Errorf("stderr is %q, want %q", err.String(), tt.err)
-			}
-		})
-	}
-}
-
-func TestPassingLinesAreOverwrittenOnATerminalOnly(t *testing.T) {
-	updates := []sandbox.Progress{
-		{Text: "compiling 1", Passing: true}, {Text: "compiling 2", Passing: true}, {Text: "compiled"},
-	}
-	for _, tt := range []struct {
-		name     string
-		terminal bool
-		want     string
-	}{
-		{"terminal", true, "\r\033[K   0.0s  compiling 1\r\033[K   0.0s  compiling 2\r\033[K   0.0s  compiled\n"},
-		{"file", false, "   0.0s  compiled\n"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			var out bytes.Buffer
-			p := newPrinter(streams{err: &out, terminal: tt.terminal})
-			p.start = time.Now()
-			for _, u := range updates {
-				p.show(u)
-			}
-			p.close()
-			if diff := cmp.Diff(tt.want, out.String()); diff != "" {
-				t.Error(diff)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 )
 
 func prepareUp(flags *flag.FlagSet, std streams) action {
@@ -14,10 +15,10 @@ func prepareUp(flags *flag.FlagSet, std streams) action {
 	awsAddress := flags.String("awssim-address", "", "`host:port` at which that cluster's pods reach this machine (port 4566)")
 	events := flags.Bool("events", false, "with Argo Events, so that events start recycles")
 	return func(ctx context.Context, o sandbox.Options, _ []string) error {
-		p := newPrinter(std)
-		o.Kubeconfig, o.AWSAddress, o.Events, o.Progress = *kubeconfig, *awsAddress, *events, p.show
+		p := progress.NewPrinter(std.err, std.terminal)
+		o.Kubeconfig, o.AWSAddress, o.Events, o.Progress = *kubeconfig, *awsAddress, *events, p.Show
 		c, err := sandbox.Up(ctx, o)
-		p.close()
+		p.Close()
 		if err != nil {
 			return err
 		}
@@ -44,10 +45,10 @@ Logs are in %[4]s. End it with: make sandbox-down
 
 func prepareDown(_ *flag.FlagSet, std streams) action {
 	return func(ctx context.Context, o sandbox.Options, _ []string) error {
-		p := newPrinter(std)
-		o.Progress = p.show
+		p := progress.NewPrinter(std.err, std.terminal)
+		o.Progress = p.Show
 		err := sandbox.Down(ctx, o)
-		p.close()
+		p.Close()
 		return err
 	}
 }
