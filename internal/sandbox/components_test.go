@@ -12,12 +12,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func testLayout() layout {
-	return layout{root: "/checkout", state: "/checkout/.sandbox", machine: "/run/machine"}
+	return layout{root: "/checkout", state: "/checkout/.sandbox", machine: "/run/machine", release: components.Current()}
 }
 
 func TestComponentsAreRunAsRecorded(t *testing.T) {

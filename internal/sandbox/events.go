@@ -11,7 +11,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/image"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
 )
@@ -21,7 +20,7 @@ const (
 	eventsController = "controller-manager"
 )
 
-func eventsImage() string { return "quay.io/argoproj/argo-events:" + components.EventsVersion }
+func eventsImage(l layout) string { return "quay.io/argoproj/argo-events:" + l.release.Events }
 
 // addEvents makes a sandbox that is up listen to events: the real controller of Argo Events renders the pods of the event
 // sources and sensors, which speak to a NATS server and to awssim's SQS. It does no harm where they are there already.
@@ -39,7 +38,7 @@ func (s sandbox) addEvents(ctx context.Context, c *Cluster, upstream string) err
 		if err != nil {
 			return err
 		}
-		program := programImage(eventsImage(), s.layout.program("argo-events"), "/bin/argo-events", "9731")
+		program := programImage(eventsImage(s.layout), s.layout.program("argo-events"), "/bin/argo-events", "9731")
 		if err := s.importImages(ctx, r, []image.Image{program}); err != nil {
 			return err
 		}

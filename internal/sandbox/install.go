@@ -14,8 +14,6 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	kustomize "sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
-
-	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 )
 
 //go:embed manifests/argo manifests/access manifests/events
@@ -26,7 +24,7 @@ const controllerDeployment = "workflow-controller"
 func controllerImage() string { return "quay.io/argoproj/workflow-controller:latest" }
 
 // executorImage is the one that the controller asks for by itself: that of its own version.
-func executorImage() string { return "quay.io/argoproj/argoexec:" + components.ArgoVersion }
+func executorImage(l layout) string { return "quay.io/argoproj/argoexec:" + l.release.Argo }
 
 // ownNamespaces are the namespaces of the sandbox's own cluster. The one of the recycles takes only pods that run under
 // the strictest of Kubernetes' pod security standards.

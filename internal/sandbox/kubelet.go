@@ -55,6 +55,7 @@ func kubeletConfig(l layout) string {
 		"cgroupDriver":                  "cgroupfs",
 		"cgroupsPerQOS":                 false,
 		"enforceNodeAllocatable":        []any{},
+		"failCgroupV1":                  false,
 		"failSwapOn":                    false,
 		"localStorageCapacityIsolation": false,
 		"makeIPTablesUtilChains":        false,

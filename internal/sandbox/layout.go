@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
 )
 
@@ -21,6 +22,7 @@ type layout struct {
 	root    string
 	state   string
 	machine string
+	release components.Release
 }
 
 func newLayout(o Options) (layout, error) {
@@ -42,7 +44,11 @@ func newLayout(o Options) (layout, error) {
 	if err != nil {
 		return layout{}, fmt.Errorf("finding the state folder: %w", err)
 	}
-	return layout{root: root, state: state, machine: machineDir}, nil
+	release, err := components.ReleaseOf(o.Release)
+	if err != nil {
+		return layout{}, err
+	}
+	return layout{root: root, state: state, machine: machineDir, release: release}, nil
 }
 
 // findRoot goes up from dir to the folder of this project's go.mod.
@@ -73,7 +79,7 @@ func (l layout) logs() string                   { return l.run("logs") }
 func (l layout) kubeconfig(who string) string   { return l.run("kubeconfig", who) }
 func (l layout) certificate(name string) string { return filepath.Join(l.pki(), name+".crt") }
 func (l layout) key(name string) string         { return filepath.Join(l.pki(), name+".key") }
-func (l layout) program(name string) string     { return l.cache("bin", name) }
+func (l layout) program(name string) string     { return l.cache(l.release.Name, "bin", name) }
 func (l layout) own(name string) string         { return l.cache("own", name) }
 func (l layout) short(parts ...string) string {
 	return filepath.Join(append([]string{l.machine}, parts...)...)

@@ -61,7 +61,7 @@ func stepImageOf(l layout) image.Image {
 func clusterImages(l layout) []image.Image {
 	return []image.Image{
 		programImage(pauseImage, l.own("pause"), "/pause", "65532"),
-		programImage(executorImage(), l.program("argoexec"), "/bin/argoexec", "8737"),
+		programImage(executorImage(l), l.program("argoexec"), "/bin/argoexec", "8737"),
 		programImage(controllerImage(), l.program("workflow-controller"), "/bin/workflow-controller", "8737"),
 	}
 }

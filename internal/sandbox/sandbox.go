@@ -26,6 +26,8 @@ type Options struct {
 	Root string
 	// State is the folder for binaries, keys and logs; default: .sandbox in the checkout.
 	State string
+	// Release names the versions that the cluster is made of; default: the current ones.
+	Release string
 	// Kubeconfig names an existing cluster to use instead of a cluster of the sandbox's own.
 	Kubeconfig string
 	// AWSAddress is the host:port at which the pods of that existing cluster reach this machine.

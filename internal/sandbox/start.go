@@ -54,6 +54,7 @@ func (s sandbox) run(ctx context.Context, set proc.Set, c component) error {
 // startBuild begins to build the programs, and the project's own.
 func (s sandbox) startBuild(ctx context.Context, programs []string) (*components.Build, error) {
 	builder := components.Builder{
+		Release:  s.layout.release,
 		Root:     s.layout.root,
 		Source:   filepath.Join(s.layout.root, "internal", "sandbox", "components"),
 		Cache:    s.layout.cache(),

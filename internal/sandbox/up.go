@@ -27,6 +27,9 @@ func (s sandbox) up(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	programs := components.Cluster()
+	if o.Events && s.layout.release.Events == "" {
+		return nil, fmt.Errorf("adding events: release %q has no Argo Events", s.layout.release.Name)
+	}
 	if o.Events {
 		programs = append(programs, components.Events()...)
 	}

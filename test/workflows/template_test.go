@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,26 +16,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 )
 
 func TestArgoAcceptsTheTemplate(t *testing.T) {
 	for _, folder := range kustomizations() {
 		t.Run(folder, func(t *testing.T) {
-			arguments := map[string][][]string{
-				"recycle-node": {
-					{"instance-id=i-0123456789abcdef0"},
-					{"node=ip-10-0-1-2.ec2.internal", "action=terminate", "on-timeout=evict", "dry-run=true"},
-				},
-				"recycle-sweep": {{}, {"dry-run=true"}},
-				"recycle-fleet": {{"asg=workers"}, {"tag=kubernetes.io/cluster/prod=owned", "drifted=true", "max-unavailable=25%", "start-for=6h"}},
-				"recycle-reap":  {{}, {"older-than=720h", "limit=5", "dry-run=true"}},
-				"drain-terminating": {{
-					"instance-id=i-0123456789abcdef0", "asg-name=workers", "lifecycle-hook=recycle", "lifecycle-token=87654321-4321-4321-4321-210987654321",
-					"lifecycle-began=2026-01-31T22:00:00Z", "on-failure=ABANDON",
-				}},
-				"leave-now":     {{"instance-id=i-0123456789abcdef0", "noticed-at=2026-01-31T22:00:00Z", "notice=0s"}},
-				"recycle-alarm": {{"instance-id=i-0123456789abcdef0", "alarm=cpu", "alarm-time=2026-01-31T22:00:00Z"}, {"asg-name=workers", "cool-down=6h"}},
-			}
+			arguments := submissions(t)
 			for _, wt := range parse(t, render(t, folder)) {
 				getter := oneTemplate{&wt}
 				if err := validate.ValidateWorkflowTemplate(getter, nil, &wt, nil, validate.ValidateOpts{Lint: true}); err != nil {
@@ -52,6 +40,20 @@ func TestArgoAcceptsTheTemplate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// submissions are the arguments with which each template is tried, here and with Argo Workflows 4.
+func submissions(t *testing.T) map[string][][]string {
+	t.Helper()
+	content, err := os.ReadFile("arguments.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string][][]string
+	if err := yaml.UnmarshalStrict(content, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func TestParameters(t *testing.T) {
@@ -244,21 +246,17 @@ func TestReapHasItsOwnMutexAndOutputs(t *testing.T) {
 	}
 }
 
-func TestTemplateIsValidForArgo4(t *testing.T) {
-	wt := recycleNode(t)
-	name := regexp.MustCompile(`^[a-zA-Z0-9][-a-zA-Z0-9]{0,127}$`)
-	for _, tmpl := range wt.Spec.Templates {
-		if !name.MatchString(tmpl.Name) {
-			t.Errorf("template name %q", tmpl.Name)
-		}
-		if len(tmpl.Steps) > 0 && (tmpl.ActiveDeadlineSeconds != nil || tmpl.Timeout != "") {
-			t.Errorf("template %q of steps has a deadline", tmpl.Name)
+// Argo's own packages refuse a deadline of a template of steps, and not one that it gets from the defaults.
+func TestDefaultsDoNotReachTheTemplateOfSteps(t *testing.T) {
+	for _, wt := range templates(t) {
+		if d := wt.Spec.TemplateDefaults; d != nil && (d.ActiveDeadlineSeconds != nil || d.Timeout != "" || d.RetryStrategy != nil) {
+			t.Errorf("%s: a deadline or retries in templateDefaults apply to the template of steps as well", wt.Name)
 		}
 	}
-	if d := wt.Spec.TemplateDefaults; d.ActiveDeadlineSeconds != nil || d.Timeout != "" || d.RetryStrategy != nil {
-		t.Error("a deadline or retries in templateDefaults apply to the template of steps as well")
-	}
-	if lock := wt.Spec.Synchronization; lock == nil || len(lock.Mutexes) != 1 {
+}
+
+func TestEveryLockIsInThePluralForm(t *testing.T) {
+	if lock := recycleNode(t).Spec.Synchronization; lock == nil || len(lock.Mutexes) != 1 {
 		t.Error("want one mutex, in the plural form")
 	}
 }

@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Builder builds into Cache what the modules under Source pin, and the project's own programs from the checkout at Root.
+// Builder builds into Cache what the module of a release under Source pins, and the project's own programs from the checkout at Root.
 type Builder struct {
+	Release  Release
 	Root     string
 	Source   string
 	Cache    string
@@ -27,14 +28,19 @@ func (b Builder) Path(program string) string {
 	if isOwn(program) {
 		return filepath.Join(b.Cache, "own", program)
 	}
-	return filepath.Join(b.Cache, "bin", program)
+	return b.of("bin", program)
+}
+
+// of is where a release has its own: going to another release and back builds nothing anew.
+func (b Builder) of(parts ...string) string {
+	return filepath.Join(append([]string{b.Cache, b.Release.Name}, parts...)...)
 }
 
 // ArgoManifests are Argo Workflows' own manifests of the version that is built.
-func (b Builder) ArgoManifests() string { return filepath.Join(b.Cache, "argo-manifests") }
+func (b Builder) ArgoManifests() string { return b.of("argo-manifests") }
 
 // EventsManifests are those of Argo Events.
-func (b Builder) EventsManifests() string { return filepath.Join(b.Cache, "argo-events-manifests") }
+func (b Builder) EventsManifests() string { return b.of("argo-events-manifests") }
 
 // Build is a build in the background. A program can be used as soon as it is there, while others still compile.
 type Build struct {
@@ -53,34 +59,30 @@ func (b Builder) Start(ctx context.Context, programs ...string) (*Build, error) 
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{"bin", "own", "keys"} {
-		if err := os.MkdirAll(filepath.Join(b.Cache, dir), 0o755); err != nil {
+	for _, dir := range []string{filepath.Join(b.Cache, "own"), b.of("bin"), b.of("keys")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("creating the cache of components: %w", err)
 		}
 	}
 	build := &Build{Builder: b, keys: map[string]string{}, gates: map[string]chan struct{}{}}
 	ctx, build.stop = context.WithCancel(ctx)
 	build.group, build.ctx = errgroup.WithContext(ctx)
-	var published []module
-	for _, m := range modules() {
-		if m = m.only(programs); len(m.programs) == 0 {
-			continue
-		}
-		key, err := b.key(gc, m)
+	published := moduleOf(b.Release).only(programs)
+	if len(published.programs) > 0 {
+		key, err := b.key(gc, published)
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range m.programs {
+		for _, p := range published.programs {
 			build.keys[p.Name], build.gates[p.Name] = key, make(chan struct{})
 		}
-		published = append(published, m)
 	}
 	for _, p := range own().programs {
 		build.gates[p.Name] = make(chan struct{})
 	}
-	meter := &meter{show: b.Progress}
-	build.group.Go(func() error { return build.published(gc, published, meter.lane()) })
-	build.group.Go(func() error { return build.own(gc, meter.lane()) })
+	meter := newMeter(b.Progress)
+	build.group.Go(func() error { return build.published(gc, published, meter) })
+	build.group.Go(func() error { return build.own(gc, meter) })
 	return build, nil
 }
 
@@ -126,67 +128,47 @@ func (b *Build) Stop() {
 
 func (b *Build) open(p Program) { close(b.gates[p.Name]) }
 
-// published builds what is stale of the modules that others publish. All are laid out first: how much there is to
-// compile is known from then on.
-func (b *Build) published(gc toolchain, modules []module, lane *lane) error {
-	var stale []module
-	for _, m := range modules {
-		var names []string
-		for _, p := range m.programs {
-			if b.fresh(p) {
-				b.open(p)
-				continue
-			}
-			names = append(names, p.Name)
+// published builds what is stale of the module that pins what others publish.
+func (b *Build) published(gc toolchain, m module, meter *meter) error {
+	var stale []string
+	for _, p := range m.programs {
+		if b.fresh(p) {
+			b.open(p)
+			continue
 		}
-		if m = m.only(names); len(names) > 0 {
-			stale = append(stale, m)
-		}
+		stale = append(stale, p.Name)
 	}
-	for _, m := range stale {
-		defer os.RemoveAll(b.workDir(m))
-		if err := b.layOut(gc, m, lane); err != nil {
-			return fmt.Errorf("preparing to build the %s components: %w", m.name, err)
-		}
+	if m = m.only(stale); len(stale) == 0 {
+		return nil
 	}
-	for _, m := range stale {
-		for _, batch := range m.batches() {
-			if err := b.buildBatch(gc, batch, lane); err != nil {
-				return fmt.Errorf("building the %s components: %w", m.name, err)
-			}
-		}
-	}
-	return nil
-}
-
-func (b *Build) workDir(m module) string { return filepath.Join(b.Cache, "work-"+m.name) }
-
-func (b *Build) layOut(gc toolchain, m module, lane *lane) error {
-	work := b.workDir(m)
-	if err := os.RemoveAll(work); err != nil {
+	defer os.RemoveAll(b.workDir())
+	if err := os.RemoveAll(b.workDir()); err != nil {
 		return fmt.Errorf("removing the last work folder: %w", err)
 	}
-	if err := b.prepare(b.ctx, gc, m, work); err != nil {
-		return err
+	if err := b.prepare(b.ctx, gc, m, b.workDir()); err != nil {
+		return fmt.Errorf("preparing to build the components: %w", err)
 	}
+	meter.expect(b.ctx, gc, m, b.workDir())
 	for _, batch := range m.batches() {
-		if err := lane.expect(b.ctx, gc, batch, work); err != nil {
-			return err
+		if err := b.buildBatch(gc, batch, meter); err != nil {
+			return fmt.Errorf("building the components: %w", err)
 		}
 	}
 	return nil
 }
+
+func (b *Build) workDir() string { return b.of("work") }
 
 // buildBatch builds programs of one module. A key is written last and removed first: an interrupted build is never taken
 // for a finished one.
-func (b *Build) buildBatch(gc toolchain, m module, lane *lane) error {
+func (b *Build) buildBatch(gc toolchain, m module, meter *meter) error {
 	for _, p := range m.programs {
 		if err := os.RemoveAll(b.keyFile(p)); err != nil {
 			return fmt.Errorf("removing the old key: %w", err)
 		}
 	}
-	bin := filepath.Join(b.workDir(m), "bin")
-	if err := gc.build(b.ctx, buildRun{module: m, dir: b.workDir(m), out: bin, compiled: lane.compiled}); err != nil {
+	bin := filepath.Join(b.workDir(), "bin")
+	if err := gc.build(b.ctx, buildRun{module: m, dir: b.workDir(), out: bin, compiled: meter.compiled}); err != nil {
 		return err
 	}
 	for _, p := range m.programs {
@@ -202,12 +184,13 @@ func (b *Build) buildBatch(gc toolchain, m module, lane *lane) error {
 }
 
 // own builds the project's programs; what is unchanged costs the go command a moment.
-func (b *Build) own(gc toolchain, lane *lane) error {
+func (b *Build) own(gc toolchain, meter *meter) error {
+	b.group.Go(func() error {
+		meter.expect(b.ctx, gc, own(), b.Root)
+		return nil
+	})
 	for _, batch := range own().batches() {
-		if err := lane.expect(b.ctx, gc, batch, b.Root); err != nil {
-			return fmt.Errorf("building the project's programs: %w", err)
-		}
-		if err := gc.build(b.ctx, buildRun{module: batch, dir: b.Root, out: filepath.Join(b.Cache, "own"), compiled: lane.compiled}); err != nil {
+		if err := gc.build(b.ctx, buildRun{module: batch, dir: b.Root, out: filepath.Join(b.Cache, "own"), compiled: meter.compiled}); err != nil {
 			return fmt.Errorf("building the project's programs: %w", err)
 		}
 		for _, p := range batch.programs {
@@ -217,7 +200,7 @@ func (b *Build) own(gc toolchain, lane *lane) error {
 	return nil
 }
 
-func (b Builder) keyFile(p Program) string { return filepath.Join(b.Cache, "keys", p.Name) }
+func (b Builder) keyFile(p Program) string { return b.of("keys", p.Name) }
 
 func (b *Build) fresh(p Program) bool {
 	have, err := os.ReadFile(b.keyFile(p))
@@ -232,7 +215,7 @@ func (b *Build) fresh(p Program) bool {
 func (b Builder) key(gc toolchain, m module) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, gc.version, gc.platform, m.ldflags(), fixesVersion)
-	for _, name := range inputs() {
+	for _, name := range m.inputs() {
 		content, err := os.ReadFile(filepath.Join(b.Source, m.name, name))
 		if err != nil {
 			return "", fmt.Errorf("reading %q: %w", name, err)
@@ -243,7 +226,14 @@ func (b Builder) key(gc toolchain, m module) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-func inputs() []string { return []string{"go.mod", "go.sum", "programs.go"} }
+// inputs are the files of a module.
+func (m module) inputs() []string {
+	out := []string{"go.mod", "go.sum", "programs.go"}
+	if m.release.Events != "" {
+		out = append(out, "events.go")
+	}
+	return out
+}
 
 // builtName is the file name that go build gives a main package: the last part of its path that is no major version.
 func builtName(pkg string) string {

@@ -9,20 +9,12 @@ import (
 	"strings"
 )
 
-// Versions of what the go.mod files pin; a test compares them. They are stamped into the programs, which report them.
 const (
-	KubernetesVersion = "v1.33.4"
-	ArgoVersion       = "v3.7.18"
-	KwokVersion       = "v0.7.0"
-	EtcdVersion       = "v3.6.8"
-	EventsVersion     = "v1.9.7"
-	NATSVersion       = "v2.12.15"
-)
-
-const (
-	argoModule   = "github.com/argoproj/argo-workflows/v3"
 	kubeModule   = "k8s.io/kubernetes"
 	eventsModule = "github.com/argoproj/argo-events"
+	natsModule   = "github.com/nats-io/nats-server/v2"
+	etcdModule   = "go.etcd.io/etcd/server/v3"
+	kwokModule   = "sigs.k8s.io/kwok"
 )
 
 // Program is one main package and the name of the file built from it.
@@ -39,45 +31,41 @@ type module struct {
 	// untilBatch are the last programs of each batch but the last one.
 	untilBatch []string
 	stamps     []string
-	// vendored modules are built from a vendor folder, in which what their published zips lack is added.
-	vendored bool
-	// forEvents modules are for a sandbox that is asked for events.
-	forEvents bool
+	// release is the one that the module pins; the project's own module has none.
+	release Release
 }
 
-func modules() []module {
-	return []module{
-		{name: "etcd", programs: []Program{{"etcd", "go.etcd.io/etcd/server/v3"}}},
-		{
-			name: "cluster",
-			programs: []Program{
-				{"kube-apiserver", kubeModule + "/cmd/kube-apiserver"},
-				{"kube-controller-manager", kubeModule + "/cmd/kube-controller-manager"},
-				{"kube-scheduler", kubeModule + "/cmd/kube-scheduler"},
-				{"kwok", "sigs.k8s.io/kwok/cmd/kwok"},
-				{"kubelet", kubeModule + "/cmd/kubelet"},
-				{"workflow-controller", argoModule + "/cmd/workflow-controller"},
-				{"argoexec", argoModule + "/cmd/argoexec"},
-				{"argo", argoModule + "/cmd/argo"},
-				{"kubectl", kubeModule + "/cmd/kubectl"},
-			},
-			untilBatch: []string{"kube-apiserver", "kubelet"},
-			stamps:     stamps(),
-			vendored:   true,
+// moduleOf holds all programs of a release. Argo Workflows, Argo Events and etcd pin other versions of what they share with
+// Kubernetes; here they compile with its versions, and with those of this project, so that little compiles twice.
+func moduleOf(r Release) module {
+	argo := r.argoModule()
+	m := module{
+		name: r.Name,
+		programs: []Program{
+			{"etcd", etcdModule},
+			{"kube-apiserver", kubeModule + "/cmd/kube-apiserver"},
+			{"kube-controller-manager", kubeModule + "/cmd/kube-controller-manager"},
+			{"kube-scheduler", kubeModule + "/cmd/kube-scheduler"},
+			{"kwok", kwokModule + "/cmd/kwok"},
+			{"kubelet", kubeModule + "/cmd/kubelet"},
+			{"workflow-controller", argo + "/cmd/workflow-controller"},
+			{"argoexec", argo + "/cmd/argoexec"},
+			{"argo", argo + "/cmd/argo"},
+			{"kubectl", kubeModule + "/cmd/kubectl"},
 		},
-		{name: "nats", programs: []Program{{"nats-server", "github.com/nats-io/nats-server/v2"}}, forEvents: true},
-		{
-			name:     "events",
-			programs: []Program{{"argo-events", eventsModule + "/cmd"}},
-			stamps: []string{
-				eventsModule + ".version=" + EventsVersion,
-				eventsModule + ".gitTag=" + EventsVersion,
-				eventsModule + ".gitCommit=" + EventsVersion,
-				eventsModule + ".gitTreeState=clean",
-			},
-			forEvents: true,
-		},
+		untilBatch: []string{"kube-apiserver", "kubelet", "kubectl"},
+		stamps:     r.stamps(),
+		release:    r,
 	}
+	if r.Events != "" {
+		m.programs = append(m.programs, eventPrograms()...)
+	}
+	return m
+}
+
+// eventPrograms are for a sandbox that is asked for events.
+func eventPrograms() []Program {
+	return []Program{{"nats-server", natsModule}, {"argo-events", eventsModule + "/cmd"}}
 }
 
 // own are the project's programs. The sandbox's command runs as awssim.
@@ -97,27 +85,6 @@ func isOwn(program string) bool {
 	return slices.ContainsFunc(own().programs, func(p Program) bool { return p.Name == program })
 }
 
-func stamps() []string {
-	parts := strings.SplitN(strings.TrimPrefix(KubernetesVersion, "v"), ".", 3)
-	var out []string
-	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		out = append(out,
-			pkg+".gitVersion="+KubernetesVersion,
-			pkg+".gitMajor="+parts[0],
-			pkg+".gitMinor="+parts[1],
-			pkg+".gitTreeState=clean",
-			pkg+".gitCommit="+KubernetesVersion,
-		)
-	}
-	return append(out,
-		argoModule+".version="+ArgoVersion,
-		argoModule+".gitTag="+ArgoVersion,
-		argoModule+".gitCommit="+ArgoVersion,
-		argoModule+".gitTreeState=clean",
-		"sigs.k8s.io/kwok/pkg/consts.Version="+KwokVersion,
-	)
-}
-
 func (m module) ldflags() string {
 	var b strings.Builder
 	b.WriteString("-s -w")
@@ -127,9 +94,9 @@ func (m module) ldflags() string {
 	return b.String()
 }
 
-// mode is how the go command finds the packages of others.
+// mode is how the go command finds the packages of others: in a vendor folder, to which can be added what they lack.
 func (m module) mode() string {
-	if m.vendored {
+	if m.release != (Release{}) {
 		return "-mod=vendor"
 	}
 	return "-mod=readonly"
@@ -175,21 +142,25 @@ func (m module) only(names []string) module {
 	return m.with(kept)
 }
 
+// withEvents tells whether programs of Argo Events are among the module's.
+func (m module) withEvents() bool {
+	return slices.ContainsFunc(m.programs, func(p Program) bool { return slices.Contains(Events(), p.Name) })
+}
+
 // Cluster are the names of the programs of every cluster.
-func Cluster() []string { return names(false) }
+func Cluster() []string {
+	r := Current()
+	r.Events = ""
+	return names(moduleOf(r).programs)
+}
 
 // Events are the names of those that make a cluster listen to events.
-func Events() []string { return names(true) }
+func Events() []string { return names(eventPrograms()) }
 
-func names(forEvents bool) []string {
+func names(programs []Program) []string {
 	var out []string
-	for _, m := range modules() {
-		if m.forEvents != forEvents {
-			continue
-		}
-		for _, p := range m.programs {
-			out = append(out, p.Name)
-		}
+	for _, p := range programs {
+		out = append(out, p.Name)
 	}
 	return out
 }

@@ -8,39 +8,89 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
 func TestVersionsAreThoseOfTheModules(t *testing.T) {
-	for _, tt := range []struct{ module, path, want string }{
-		{"cluster", "k8s.io/kubernetes", KubernetesVersion},
-		{"cluster", "github.com/argoproj/argo-workflows/v3", ArgoVersion},
-		{"cluster", "sigs.k8s.io/kwok", KwokVersion},
-		{"etcd", "go.etcd.io/etcd/server/v3", EtcdVersion},
-		{"events", "github.com/argoproj/argo-events", EventsVersion},
-		{"nats", "github.com/nats-io/nats-server/v2", NATSVersion},
-	} {
-		content, err := os.ReadFile(filepath.Join(tt.module, "go.mod"))
+	for _, r := range releases() {
+		versions := map[string]string{
+			kubeModule: r.Kubernetes, r.argoModule(): r.Argo, kwokModule: r.Kwok, etcdModule: r.Etcd,
+			eventsModule: r.Events, natsModule: r.NATS,
+		}
+		content, err := os.ReadFile(filepath.Join(r.Name, "go.mod"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		found := regexp.MustCompile(`(?m)^(?:require)?\s+` + regexp.QuoteMeta(tt.path) + ` (v\S+)$`).FindSubmatch(content)
-		if found == nil || string(found[1]) != tt.want {
-			t.Errorf("%s/go.mod requires %s %q, the constant says %q", tt.module, tt.path, found, tt.want)
+		for path, want := range versions {
+			found := regexp.MustCompile(`(?m)^\s+` + regexp.QuoteMeta(path) + ` (v\S+)$`).FindSubmatch(content)
+			if want == "" && found == nil {
+				continue
+			}
+			if found == nil || string(found[1]) != want {
+				t.Errorf("%s/go.mod requires %s %q, the release says %q", r.Name, path, found, want)
+			}
 		}
 	}
 }
 
+// What this project and its sandbox have in common compiles once only if it is of one version.
+func TestTheCurrentReleaseSharesThePackagesOfThisProject(t *testing.T) {
+	own, release := requirements(t, "../../../go.mod"), requirements(t, filepath.Join(Current().Name, "go.mod"))
+	for path, version := range own {
+		if other, ok := release[path]; ok && other != version {
+			t.Errorf("%s is %s here and %s in the sandbox", path, version, other)
+		}
+	}
+}
+
+func requirements(t *testing.T, file string) map[string]string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\s+(\S+) (v\S+)(?: // indirect)?$`).FindAllStringSubmatch(string(content), -1) {
+		out[m[1]] = m[2]
+	}
+	if len(out) < 20 {
+		t.Fatalf("found %d requirements in %s", len(out), file)
+	}
+	return out
+}
+
 func TestEveryProgramIsImportedByItsModule(t *testing.T) {
-	for _, m := range modules() {
-		content, err := os.ReadFile(filepath.Join(m.name, "programs.go"))
-		if err != nil {
-			t.Fatal(err)
+	for _, r := range releases() {
+		m := moduleOf(r)
+		var content []byte
+		for _, name := range m.inputs() {
+			part, err := os.ReadFile(filepath.Join(m.name, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			content = append(content, part...)
 		}
 		for _, pkg := range m.packages() {
 			if !strings.Contains(string(content), `_ "`+pkg+`"`) {
-				t.Errorf("%s/programs.go does not import %s: its packages would be missing from the vendor folder", m.name, pkg)
+				t.Errorf("nothing in %s imports %s: its packages would be missing from the vendor folder", m.name, pkg)
 			}
 		}
+	}
+}
+
+func TestReleasesAreFoundByTheirNames(t *testing.T) {
+	for _, r := range append(releases(), Release{}) {
+		want := r
+		if r.Name == "" {
+			want = Current()
+		}
+		if got, err := ReleaseOf(r.Name); err != nil || got != want {
+			t.Errorf("%q: got %v, %v", r.Name, got, err)
+		}
+	}
+	if _, err := ReleaseOf("newest"); hint.Of(err) == "" {
+		t.Errorf("an unknown name: got %v, want a hint", err)
 	}
 }
 
@@ -48,18 +98,18 @@ func TestAnyChangeOfAnInputChangesTheKey(t *testing.T) {
 	source := t.TempDir()
 	write := func(name, content string) {
 		t.Helper()
-		if err := os.MkdirAll(filepath.Join(source, "etcd"), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(source, "some"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(source, "etcd", name), []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(source, "some", name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range inputs() {
+	m := module{name: "some", release: Release{Events: "v1"}}
+	for _, name := range m.inputs() {
 		write(name, "same")
 	}
 	b := Builder{Source: source}
-	m := module{name: "etcd"}
 	gc := toolchain{version: "go1", platform: "linux"}
 	seen := map[string]string{}
 	note := func(what string, gc toolchain, m module) {
@@ -75,8 +125,8 @@ func TestAnyChangeOfAnInputChangesTheKey(t *testing.T) {
 	}
 	note("the start", gc, m)
 	note("another Go version", toolchain{version: "go2", platform: "linux"}, m)
-	note("another stamp", gc, module{name: "etcd", stamps: []string{"a.b=c"}})
-	for _, name := range inputs() {
+	note("another stamp", gc, module{name: "some", release: m.release, stamps: []string{"a.b=c"}})
+	for _, name := range m.inputs() {
 		write(name, "changed")
 		note("another "+name, gc, m)
 		write(name, "same")

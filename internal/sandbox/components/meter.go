@@ -3,9 +3,7 @@ package components
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,52 +11,37 @@ import (
 	"time"
 )
 
-// settled is how long the speed of compiling is measured before the time left is estimated from it.
-const settled = 15 * time.Second
+// The time left is estimated once this much of the source is compiled, after at least this long.
+const (
+	shareBeforeEstimate = 0.03
+	timeBeforeEstimate  = 15 * time.Second
+)
 
-// meter says how far a build is, and estimates how long it will take. The size of a package's source stands for the
-// time that it takes to compile.
+// meter says how far a build is, and estimates how long it will take: the size of a package's source stands for the time
+// that it takes to compile.
 type meter struct {
 	show func(line string)
 
 	mu      sync.Mutex
-	lanes   []*lane
-	known   map[string]bool
-	first   time.Time // when the first package had been compiled
-	count   int
-	bytes   int64
-	started int64 // bytes at first
+	left    map[string]int64 // bytes of source of the packages that are to be compiled
+	named   map[string]bool  // packages that have been compiled
+	first   time.Time        // when the first one had been
+	all     int64
+	leftSum int64
 }
 
-// lane is a sequence of packages that are compiled one after another, more or less: the go command compiles in the order
-// in which it lists dependencies, leaving out what its cache holds.
-type lane struct {
-	meter    *meter
-	packages []source
-	at       map[string]int
-	next     int
+func newMeter(show func(string)) *meter {
+	return &meter{show: show, left: map[string]int64{}, named: map[string]bool{}}
 }
 
-// source is one package and the bytes of Go in it.
-type source struct {
-	path  string
-	bytes int64
-}
-
-func (m *meter) lane() *lane {
-	l := &lane{meter: m, at: map[string]int{}}
-	m.lanes = append(m.lanes, l)
-	return l
-}
-
-// expect adds what the programs of a module are made of to what the lane is going to compile.
-func (l *lane) expect(ctx context.Context, gc toolchain, m module, dir string) error {
-	args := []string{"list", m.mode(), "-deps", "-f", `{{.ImportPath}}|{{.Dir}}|{{range .GoFiles}}{{.}} {{end}}`}
-	list, err := gc.run(ctx, dir, append(args, m.packages()...)...)
+// expect adds what the programs of a module are made of and the go command's cache lacks. Without an answer there is no
+// estimate; whatever is wrong, the build itself will say.
+func (m *meter) expect(ctx context.Context, gc toolchain, programs module, dir string) {
+	const format = `{{if .Stale}}{{.ImportPath}}|{{.Dir}}|{{range .GoFiles}}{{.}} {{end}}{{end}}`
+	list, err := gc.run(ctx, dir, append([]string{"list", programs.mode(), "-deps", "-f", format}, programs.packages()...)...)
 	if err != nil {
-		return fmt.Errorf("listing packages: %w\n%s", err, list)
+		return
 	}
-	var packages []source
 	lines := bufio.NewScanner(strings.NewReader(list))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -66,68 +49,48 @@ func (l *lane) expect(ctx context.Context, gc toolchain, m module, dir string) e
 		if len(fields) != 3 {
 			continue
 		}
-		s := source{path: fields[0]}
+		var bytes int64
 		for file := range strings.FieldsSeq(fields[2]) {
 			if info, err := os.Stat(filepath.Join(fields[1], file)); err == nil {
-				s.bytes += info.Size()
-			} else if !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("measuring package %q: %w", s.path, err)
+				bytes += info.Size()
 			}
 		}
-		packages = append(packages, s)
+		m.add(fields[0], bytes)
 	}
-	l.add(packages)
-	return lines.Err()
 }
 
-// add leaves out what is compiled for another program before.
-func (l *lane) add(packages []source) {
-	m := l.meter
+// add takes note of a package that is to be compiled, once, whichever programs it is for.
+func (m *meter) add(pkg string, bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.known == nil {
-		m.known = map[string]bool{}
+	if _, known := m.left[pkg]; known || m.named[pkg] {
+		return
 	}
-	for _, s := range packages {
-		if m.known[s.path] {
-			continue
-		}
-		m.known[s.path] = true
-		l.at[s.path] = len(l.packages)
-		l.packages = append(l.packages, s)
-	}
+	m.left[pkg] = bytes
+	m.all += bytes
+	m.leftSum += bytes
 }
 
 // compiled takes note of a package that has been compiled.
-func (l *lane) compiled(path string) {
-	m := l.meter
+func (m *meter) compiled(pkg string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.count++
-	if at, ok := l.at[path]; ok {
-		m.bytes += l.packages[at].bytes
-		l.next = max(l.next, at+1)
-	}
+	m.named[pkg] = true
+	m.leftSum -= m.left[pkg]
+	delete(m.left, pkg)
 	if m.first.IsZero() {
-		m.first, m.started = time.Now(), m.bytes
+		m.first = time.Now()
 	}
 	m.show(m.line())
 }
 
 func (m *meter) line() string {
-	packages, bytes := 0, int64(0)
-	for _, l := range m.lanes {
-		for _, s := range l.packages[l.next:] {
-			packages++
-			bytes += s.bytes
-		}
+	line := fmt.Sprintf("compiling: %d packages done, %d to go", len(m.named), len(m.left))
+	done, elapsed := m.all-m.leftSum, time.Since(m.first)
+	if len(m.left) == 0 || elapsed < timeBeforeEstimate || float64(done) < shareBeforeEstimate*float64(m.all) {
+		return line
 	}
-	line := fmt.Sprintf("compiling: %d packages done, at most %d to go", m.count, packages)
-	if elapsed := time.Since(m.first); elapsed >= settled && m.bytes > m.started {
-		left := time.Duration(float64(bytes) / float64(m.bytes-m.started) * float64(elapsed))
-		line += ", " + roughly(left) + " left"
-	}
-	return line
+	return line + ", " + roughly(time.Duration(float64(m.leftSum)/float64(done)*float64(elapsed))) + " left"
 }
 
 // roughly is a duration as precise as the estimate is.

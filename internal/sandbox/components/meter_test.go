@@ -11,27 +11,27 @@ import (
 func TestTimeLeftIsEstimatedFromTheSourceThatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
-		m := &meter{show: func(line string) { lines = append(lines, line) }}
-		cluster, own := m.lane(), m.lane()
-		cluster.add([]source{{"first", 10}, {"cached", 1000}, {"second", 100}, {"third", 100}, {"last", 500}})
-		own.add([]source{{"second", 100}, {"large", 700}})
-		for _, pkg := range []string{"first", "second", "third", "large"} {
-			lane := cluster
-			if pkg == "large" {
-				lane = own
-			}
-			lane.compiled(pkg)
-			time.Sleep(time.Minute)
+		m := newMeter(func(line string) { lines = append(lines, line) })
+		m.compiled("early")
+		for _, p := range []struct {
+			path  string
+			bytes int64
+		}{{"early", 1000}, {"first", 10}, {"second", 190}, {"large", 700}, {"second", 190}, {"last", 100}} {
+			m.add(p.path, p.bytes)
 		}
-		cluster.compiled("unexpected")
+		for _, pkg := range []string{"first", "second", "large", "unexpected", "last"} {
+			time.Sleep(time.Minute)
+			m.compiled(pkg)
+		}
 		want := []string{
-			// The first package says nothing of the speed yet.
-			"compiling: 1 packages done, at most 5 to go",
-			// 100 bytes in a minute, 1,300 to go; what the cache held is passed over, and what both lanes need counts once.
-			"compiling: 2 packages done, at most 3 to go, about 13 minutes left",
-			"compiling: 3 packages done, at most 2 to go, about 12 minutes left",
-			"compiling: 4 packages done, at most 1 to go, about 2 minutes left",
-			"compiling: 5 packages done, at most 1 to go, about 2 minutes left",
+			"compiling: 1 packages done, 0 to go",
+			// A hundredth of the source says nothing of the speed.
+			"compiling: 2 packages done, 3 to go",
+			// 200 bytes in two minutes, 800 to go; what two programs need counts once, and what was compiled before not at all.
+			"compiling: 3 packages done, 2 to go, about 8 minutes left",
+			"compiling: 4 packages done, 1 to go, less than a minute left",
+			"compiling: 5 packages done, 1 to go, less than a minute left",
+			"compiling: 6 packages done, 0 to go",
 		}
 		if diff := cmp.Diff(want, lines); diff != "" {
 			t.Error(diff)

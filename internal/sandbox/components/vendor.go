@@ -8,44 +8,56 @@ import (
 )
 
 // fixesVersion is part of the cache key: raise it when mend or the folders of manifests change.
-const fixesVersion = 1
+const fixesVersion = 2
 
-// prepare lays out the folder that a module is built in.
+// prepare lays out the folder that a module is built in: its packages in a vendor folder, in which what the published zips
+// lack is added.
 func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work string) error {
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return fmt.Errorf("creating the work folder: %w", err)
 	}
-	for _, name := range inputs() {
+	for _, name := range m.inputs() {
+		// The modules of Argo Events are many: they are downloaded only for those who build it.
+		if name == "events.go" && !m.withEvents() {
+			continue
+		}
 		if err := copyFile(filepath.Join(b.Source, m.name, name), filepath.Join(work, name)); err != nil {
 			return err
 		}
 	}
-	if m.name == "events" {
-		if output, err := gc.run(ctx, work, "mod", "download", eventsModule); err != nil {
-			return fmt.Errorf("downloading Argo Events: %w\n%s", err, output)
-		}
-		return copyManifests(ctx, gc, manifests{
-			work: work, module: eventsModule, to: b.EventsManifests(),
-			folders: []string{"base", "base/crds", "base/controller-manager", "cluster-install/rbac"},
-		})
-	}
-	if !m.vendored {
-		return nil
-	}
-	b.Progress("downloading the " + m.name + " modules")
+	b.Progress("downloading the modules")
 	// go mod vendor complains of Argo's missing user interface and yet writes everything else; what is really
 	// missing shows when the build does not find it.
 	if output, err := gc.run(ctx, work, "mod", "vendor", "-e"); err != nil {
 		return fmt.Errorf("vendoring: %w\n%s", err, output)
 	}
-	if err := mend(filepath.Join(work, "vendor", filepath.FromSlash(argoModule))); err != nil {
+	argo := m.release.argoModule()
+	if err := mend(filepath.Join(work, "vendor", filepath.FromSlash(argo))); err != nil {
 		return fmt.Errorf("mending the vendored Argo Workflows: %w", err)
 	}
+	if m.withEvents() {
+		err := copyManifests(ctx, gc, manifests{
+			work: work, module: eventsModule, to: b.EventsManifests(),
+			folders: []string{"base", "base/crds", "base/controller-manager", "cluster-install/rbac"},
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return copyManifests(ctx, gc, manifests{
-		work: work, module: argoModule, to: b.ArgoManifests(),
-		folders: []string{"base/crds/minimal", "base/workflow-controller", "cluster-install-no-crds/workflow-controller-rbac"},
+		work: work, module: argo, to: b.ArgoManifests(),
+		folders: []string{"base/crds/full", "base/workflow-controller", "cluster-install-no-crds/workflow-controller-rbac"},
 	})
 }
+
+// bookmark is what client-go 0.36 wants of a store. Argo's own, which its server and its command line link, keeps no
+// resource version that could be asked for.
+const bookmark = `package store
+
+func (s *SQLiteStore) Bookmark(string) {}
+
+func (s *SQLiteStore) LastStoreSyncResourceVersion() string { return "" }
+`
 
 // mend adds what Argo's module zip lacks: module zips carry neither symbolic links nor the built user interface.
 func mend(argo string) error {
@@ -57,7 +69,10 @@ func mend(argo string) error {
 	if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(page, []byte("<!doctype html><title>built without the user interface</title>\n"), 0o644)
+	if err := os.WriteFile(page, []byte("<!doctype html><title>built without the user interface</title>\n"), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(argo, "server", "workflow", "store", "bookmark.go"), []byte(bookmark), 0o644)
 }
 
 // manifests are folders of a module's manifests, and where to keep them.

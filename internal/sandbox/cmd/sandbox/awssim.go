@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -50,6 +51,12 @@ func prepareAWSSim(flags *flag.FlagSet, std streams) action {
 			if config.Kubernetes, err = kubernetes.NewForConfig(rest); err != nil {
 				return fmt.Errorf("connecting to the cluster: %w", err)
 			}
+			version, err := config.Kubernetes.Discovery().ServerVersion()
+			if err != nil {
+				return fmt.Errorf("asking for the cluster's version: %w", err)
+			}
+			// Distributions add a plus sign to the minor version.
+			config.ClusterVersion = version.Major + "." + strings.TrimSuffix(version.Minor, "+")
 		}
 		if *ca != "" {
 			pem, err := os.ReadFile(*ca)

@@ -11,8 +11,10 @@ import (
 )
 
 // prepareDemo brings a sandbox up, recycles a node on it, and takes it down again unless it was up before.
-func prepareDemo(_ *flag.FlagSet, std streams) action {
+func prepareDemo(flags *flag.FlagSet, std streams) action {
+	release := releaseFlag(flags)
 	return func(ctx context.Context, o sandbox.Options, _ []string) error {
+		o.Release = *release
 		_, notUp := sandbox.Open(o)
 		p := progress.NewPrinter(std.err, std.terminal)
 		o.Progress = p.Show

@@ -13,10 +13,11 @@ import (
 func prepareUp(flags *flag.FlagSet, std streams) action {
 	kubeconfig := flags.String("kubeconfig", "", "use the existing cluster of this `file` instead of starting one")
 	awsAddress := flags.String("awssim-address", "", "`host:port` at which that cluster's pods reach this machine (port 4566)")
+	release := releaseFlag(flags)
 	events := flags.Bool("events", false, "with Argo Events, so that events start recycles")
 	return func(ctx context.Context, o sandbox.Options, _ []string) error {
 		p := progress.NewPrinter(std.err, std.terminal)
-		o.Kubeconfig, o.AWSAddress, o.Events, o.Progress = *kubeconfig, *awsAddress, *events, p.Show
+		o.Release, o.Kubeconfig, o.AWSAddress, o.Events, o.Progress = *release, *kubeconfig, *awsAddress, *events, p.Show
 		c, err := sandbox.Up(ctx, o)
 		p.Close()
 		if err != nil {
@@ -25,6 +26,10 @@ func prepareUp(flags *flag.FlagSet, std streams) action {
 		explain(std.err, c)
 		return nil
 	}
+}
+
+func releaseFlag(flags *flag.FlagSet) *string {
+	return flags.String("release", "", "`versions` of Kubernetes and Argo: current (default) or oldest, the oldest supported ones")
 }
 
 // explain tells what can be done now.
