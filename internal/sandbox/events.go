@@ -50,9 +50,9 @@ func (s sandbox) addEvents(ctx context.Context, c *Cluster, upstream string) err
 	if err := k.apply(ctx, "sandbox-events", objects); err != nil {
 		return fmt.Errorf("installing Argo Events: %w", err)
 	}
-	// What users apply to AWS. A message that cannot be taken is hidden for two minutes each time: two times are enough here.
+	// What users apply to AWS, but that a message which cannot be taken is a dead letter sooner: it is hidden for two minutes each time.
 	stack := filepath.Join(s.layout.root, "workflows", "components", "events", "aws", "events.yaml")
-	if _, err := ApplyStack(ctx, c.AWSEndpoint, "eks-recycle-events", stack, map[string]string{"MaxReceiveCount": "2", "AlarmTopicArn": "arn:aws:sns:" + region + ":" + account + ":alarms"}); err != nil {
+	if _, err := ApplyStack(ctx, c.AWSEndpoint, "eks-recycle-events", stack, map[string]string{"MaxReceiveCount": "3", "AlarmTopicArn": "arn:aws:sns:" + region + ":" + account + ":alarms"}); err != nil {
 		return err
 	}
 	c.Events = true

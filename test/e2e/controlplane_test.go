@@ -21,11 +21,13 @@ import (
 // on, and nothing else happens to the node or its group. Other recycles are caught in other steps: one waits for its
 // replacement while the API server is away.
 func TestControlPlaneBreaksInMidDrain(t *testing.T) {
-	all := givenAll(t, "broken", "broken-standby")
+	all := sideBySide(t, "broken", "broken-standby")
 	s, caught := all[0], all[1]
+	caught.configure(setting{"boot", "8s"})
 	s.batch(s.ids[0], "long", endless)
-	r := s.submit("instance-id=" + s.ids[0])
+	r := s.submit("instance-id="+s.ids[0], "claim-duration=10s")
 	r.running("drain")
+	s.must(s.eventsUp())
 
 	var early recycle
 	for _, breakdown := range []struct {
@@ -35,13 +37,13 @@ func TestControlPlaneBreaksInMidDrain(t *testing.T) {
 	}{
 		// First: after an outage of the API server, Kubernetes' own controllers take half a minute to notice what is missing.
 		{"the node of the drain's pod and of the workflow controller is gone", s.controlNodeGone, true},
-		{"etcd restarts", func() { s.must(s.cluster.Restart(t.Context(), "etcd", sandbox.Away(5*time.Second))) }, false},
+		{"etcd restarts", func() { s.must(s.cluster.Restart(t.Context(), "etcd", sandbox.Away(2*time.Second))) }, false},
 		{"the API server is away longer than a claim lasts", func() {
-			early = caught.submit("instance-id=" + caught.ids[0])
+			early = caught.submit("instance-id="+caught.ids[0], "claim-duration=10s")
 			s.await(time.Minute, "EnterStandby", func(ctx) (bool, string, error) {
 				return slices.Contains(caught.actions(), "EnterStandby"), "not called", nil
 			})
-			s.must(s.cluster.Restart(t.Context(), "kube-apiserver", sandbox.Away(25*time.Second)))
+			s.must(s.cluster.Restart(t.Context(), "kube-apiserver", sandbox.Away(12*time.Second)))
 		}, false},
 	} {
 		pod, before := r.goesOn("drain", time.Time{}), time.Now()

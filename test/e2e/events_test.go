@@ -2,9 +2,6 @@ package e2e
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,86 +11,65 @@ import (
 	"time"
 
 	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
-	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 	"github.com/eks-recycle/eks-recycle/test/events"
 )
 
-// bus is a sandbox with Argo Events, as seen by who sends events to it.
-type bus struct {
-	*scenario
-	queue, dead string // URLs
-}
+// Events through the real event sources, bus and sensors, as they come from AWS and from callers, while all goes well and
+// while it does not. What they start is deleted as soon as it was seen: the instances that they name do not exist.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	b := givenBus(t)
+	poison := `{ "poison": ` + b.randomInstance()
+	b.send(poison)
 
-// givenEvents adds Argo Events to the sandbox, if it has them not yet. What the test starts is gone when it ends.
-func givenEvents(t *testing.T) *bus {
-	t.Helper()
-	b := &bus{scenario: &scenario{T: t, suite: shared}}
-	b.listens()
-	t.Cleanup(b.tidy)
-	b.forget()
-	return b
-}
-
-// once adds Argo Events for all tests.
-var once sync.Once
-
-func (b *bus) listens() {
-	b.Helper()
-	once.Do(func() {
-		_, err := sandbox.Up(b.Context(), sandbox.Options{Events: true, Progress: func(p progress.Line) {
-			if !p.Passing {
-				b.Log(p.Text)
-			}
-		}})
-		b.must(err)
+	t.Run("each way starts its workflow, and what starts none starts none", func(t *testing.T) { b.on(t).fixtures() })
+	t.Run("the webhook wants its token", func(t *testing.T) { b.on(t).tokens() })
+	t.Run("an event that comes three times starts one workflow", func(t *testing.T) { b.on(t).oneOfThree() })
+	t.Run("a request that comes twice starts one workflow", func(t *testing.T) { b.on(t).oneRequestOfTwo() })
+	for _, label := range []string{"sensor-name=eks-recycle-terminating", "eventsource-name=eks-recycle"} {
+		t.Run("nothing is lost with the pod of "+label, func(t *testing.T) { b.on(t).survives(func() { b.on(t).deletePod(label) }) })
+	}
+	t.Run("nothing is lost while the bus is away", func(t *testing.T) {
+		b.on(t).survives(func() { b.must(b.cluster.Restart(t.Context(), "nats", sandbox.Away(3*time.Second))) })
 	})
-	for name, url := range map[string]*string{"eks-recycle": &b.queue, "eks-recycle-dead": &b.dead} {
-		out, err := b.sqs.GetQueueUrl(b.Context(), &sqs.GetQueueUrlInput{QueueName: &name})
-		b.must(err)
-		*url = *out.QueueUrl
-	}
+	t.Run("a message that is no JSON holds up nothing, and is a dead letter in the end", func(t *testing.T) { b.on(t).isDead(poison) })
 }
 
-// tidy says what helps to understand a failure, and takes away what the test started.
-func (b *bus) tidy() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if b.Failed() {
-		for _, command := range [][]string{
-			{b.cluster.Kubectl, "get", "pods,workflows", "-n", b.cluster.Namespace, "-o", "wide"},
-			{b.cluster.Kubectl, "logs", "-n", b.cluster.Namespace, "-l", "controller=eventsource-controller", "--prefix", "--tail=20"},
-			{b.cluster.Kubectl, "logs", "-n", b.cluster.Namespace, "-l", "controller=sensor-controller", "--prefix", "--tail=20"},
-		} {
-			out, _ := b.command(ctx, command...)
-			b.Logf("%s\n%s", strings.Join(command, " "), out)
-		}
-	}
-	if err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, startedByEvents()); err != nil {
-		b.Errorf("deleting the workflows: %v", err)
-	}
+// ways are the fixtures that take different ways through the sensors and the event sources, or are given different names by
+// them. What else a body may say is a matter of one decision, which package event tests with all fixtures.
+var ways = []string{
+	"termination", "termination-sns", "termination-short-id", "hook", "hook-sns", "spot", "rebalance",
+	"alarm-instance", "alarm-group", "alarm-of-any-name", "alarm-sns", "alarm-sns-raw", "webhook", "webhook-node", "webhook-again-by-key",
 }
 
-// Each body that AWS may send, or a caller post, starts the Workflow that belongs to it, with its name and its arguments
-// and nothing else; or it starts none.
-func TestEventsStartWhatTheyShould(t *testing.T) {
-	b := givenEvents(t)
+// fixtures delivers a body for each way, and all that start nothing.
+func (b *bus) fixtures() {
+	b.Helper()
 	var starting, dropped []events.Fixture
-	for _, f := range events.All(t) {
-		if f.Event == nil {
+	for _, f := range events.All(b) {
+		switch {
+		case f.Event == nil:
 			dropped = append(dropped, f)
-		} else {
+		case slices.Contains(ways, f.Name):
+			b.forget(f.Event.Name)
 			starting = append(starting, f)
 		}
 	}
-	// Bodies that start a Workflow of the same name take turns.
+	if len(starting) != len(ways) {
+		b.Fatalf("%d fixtures of %d ways", len(starting), len(ways))
+	}
+	for _, f := range dropped {
+		b.deliver(f)
+	}
+	// Bodies that start a workflow of the same name take turns.
 	for len(starting) > 0 {
 		var turn, later []events.Fixture
 		for _, f := range starting {
@@ -101,135 +77,118 @@ func TestEventsStartWhatTheyShould(t *testing.T) {
 				later = append(later, f)
 			} else {
 				turn = append(turn, f)
+				b.deliver(f)
 			}
 		}
 		for _, f := range turn {
-			b.deliver(f)
-		}
-		b.processed()
-		for _, f := range turn {
 			b.startedAs(f)
+			b.forget(f.Event.Name)
 		}
-		b.forget()
 		starting = later
 	}
-	for _, f := range dropped {
-		b.deliver(f)
-	}
-	b.processed()
+	b.processed(dropped)
 	for _, wf := range b.started() {
-		t.Errorf("a body that starts nothing started %s %v", wf.Name, wf.Spec.Arguments)
-	}
-	if left := b.messages("eks-recycle-dead"); len(left) > 0 {
-		t.Errorf("the queue of dead letters has %d messages, the first %+v", len(left), left[0])
+		if !b.known(wf) {
+			b.Errorf("a body that starts nothing started %s %v", wf.Name, wf.Spec.Arguments)
+		}
 	}
 }
 
-func TestWebhookWantsItsToken(t *testing.T) {
-	b := givenEvents(t)
+func (b *bus) tokens() {
+	b.Helper()
 	body := []byte(`{"instance-id": "i-0a1b2c3d4e5f60718"}`)
 	for name, header := range map[string]string{"none": "", "another": "Bearer sandbox2", "no bearer": "sandbox", "a part": "Bearer sand"} {
 		if status := b.post(body, http.Header{"Authorization": {header}}); status != http.StatusUnauthorized {
-			t.Errorf("token %s: the answer is %d", name, status)
+			b.Errorf("token %s: the answer is %d", name, status)
 		}
 	}
 	if status := b.post([]byte("not JSON"), withToken()); status != http.StatusBadRequest {
-		t.Errorf("no JSON: the answer is %d", status)
-	}
-	b.processed()
-	for _, wf := range b.started() {
-		t.Errorf("workflow %s was started", wf.Name)
+		b.Errorf("no JSON: the answer is %d", status)
 	}
 }
 
-// deliver sends a body the way it comes.
-func (b *bus) deliver(f events.Fixture) {
+// oneOfThree also shows that a sensor is done with events that come again after its retries, and never sees them once more.
+func (b *bus) oneOfThree() {
 	b.Helper()
-	if !f.Webhook {
-		b.send(string(f.Body))
-		return
-	}
-	header := withToken()
-	if f.IdempotencyKey != "" {
-		header.Set("Idempotency-Key", f.IdempotencyKey)
-	}
-	if status := b.post(f.Body, header); status != http.StatusOK {
-		b.Errorf("%s: the webhook answers %d", f.Name, status)
-	}
-}
-
-func (b *bus) send(body string) {
-	b.Helper()
-	_, err := b.sqs.SendMessage(b.Context(), &sqs.SendMessageInput{QueueUrl: &b.queue, MessageBody: &body})
-	b.must(err)
-}
-
-func withToken() http.Header { return http.Header{"Authorization": {"Bearer sandbox"}} }
-
-// post asks the webhook's pod; there is no kube-proxy that would lead to it from its Service.
-func (b *bus) post(body []byte, header http.Header) (status int) {
-	b.Helper()
-	pod := b.pod("eventsource-name=eks-recycle-webhook")
-	request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://"+pod.Status.PodIP+":12000/recycle", reader(body))
-	b.must(err)
-	header = header.Clone()
-	header.Set("Content-Type", "application/json")
-	request.Header = header
-	response, err := http.DefaultClient.Do(request)
-	b.must(err)
-	defer response.Body.Close()
-	return response.StatusCode
-}
-
-// pod waits for the one pod that runs with a label.
-func (b *bus) pod(label string) (pod corev1.Pod) {
-	b.Helper()
-	b.await(time.Minute, "a pod with "+label, func(ctx ctx) (bool, string, error) {
-		pods, err := b.kube.CoreV1().Pods(b.cluster.Namespace).List(ctx, metav1.ListOptions{LabelSelector: label})
-		if err != nil {
-			return false, "", err
+	for _, body := range []func(string) string{termination, func(id string) string { return notice("EC2 Spot Instance Interruption Warning", id) }} {
+		id, next := b.randomInstance(), b.randomInstance()
+		for range 3 {
+			b.send(body(id))
 		}
-		for _, p := range pods.Items {
-			if p.DeletionTimestamp == nil && p.Status.Phase == corev1.PodRunning {
-				pod = p
-				return true, "", nil
-			}
+		first := b.starts(id, 1)[0]
+		b.send(body(next))
+		b.gone(b.starts(next, 1))
+		if now := b.starts(id, 1)[0]; now.Name == first.Name && now.UID != first.UID {
+			b.Errorf("workflow %s was replaced", now.Name)
 		}
-		return false, fmt.Sprintf("%d pods, none runs", len(pods.Items)), nil
-	})
-	return pod
+		b.gone([]wfv1.Workflow{first})
+	}
 }
 
-func startedByEvents() metav1.ListOptions {
-	return metav1.ListOptions{LabelSelector: "events.argoproj.io/sensor"}
-}
-
-// started lists what sensors started.
-func (b *bus) started() []wfv1.Workflow {
+func (b *bus) oneRequestOfTwo() {
 	b.Helper()
-	list, err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).List(b.Context(), startedByEvents())
-	b.must(err)
-	return list.Items
+	id := b.randomInstance()
+	body := fmt.Appendf(nil, `{"instance-id": %q, "dry-run": "true"}`, id)
+	again := fmt.Appendf(nil, `{"dry-run":"true", "instance-id":%q}`, id)
+	for _, sent := range [][]byte{body, again} {
+		if status := b.post(sent, withToken()); status != http.StatusOK {
+			b.Errorf("the webhook answers %d", status)
+		}
+	}
+	b.deliver(events.Fixture{Name: "with a key", Webhook: true, Body: body, IdempotencyKey: "another"})
+	b.gone(b.starts(id, 2))
 }
 
-// forget deletes what sensors started, so that the same events may start it again.
-func (b *bus) forget() {
+// survives sends events before and after some trouble, and wants a workflow for each.
+func (b *bus) survives(trouble func()) {
 	b.Helper()
-	b.must(b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).DeleteCollection(b.Context(), metav1.DeleteOptions{}, startedByEvents()))
-	b.await(time.Minute, "the end of the workflows", func(ctx) (bool, string, error) {
-		n := len(b.started())
-		return n == 0, fmt.Sprintf("%d are left", n), nil
-	})
+	var ids []string
+	send := func(n int) {
+		for range n {
+			ids = append(ids, b.randomInstance())
+			b.send(termination(ids[len(ids)-1]))
+		}
+	}
+	send(3)
+	trouble()
+	send(2)
+	sent := time.Now()
+	for _, id := range ids {
+		b.gone(b.starts(id, 1))
+	}
+	b.Logf("%d workflows %s later", len(ids), time.Since(sent).Round(time.Second))
 }
 
-// startedAs compares a started Workflow with what its event should start.
+func (b *bus) deletePod(label string) {
+	b.Helper()
+	pod := b.pod(label)
+	b.must(b.kube.CoreV1().Pods(b.cluster.Namespace).Delete(b.Context(), pod.Name, *metav1.NewDeleteOptions(0)))
+}
+
+func (b *bus) isDead(poison string) {
+	b.Helper()
+	b.await(3*time.Minute, "the message that is no JSON in the queue of dead letters", func(ctx) (bool, string, error) {
+		dead := b.messages("eks-recycle-dead")
+		return slices.ContainsFunc(dead, func(m awssim.Message) bool { return m.Body == poison }), fmt.Sprintf("%d messages, not it", len(dead)), nil
+	})
+	for _, m := range b.messages("eks-recycle-dead") {
+		if m.Body != poison && m.Sent.After(b.began) {
+			b.Errorf("a dead letter: %+v", m)
+		}
+	}
+}
+
+// startedAs compares the Workflow that an event starts with what it should start.
 func (b *bus) startedAs(f events.Fixture) {
 	b.Helper()
-	wf, err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).Get(b.Context(), f.Event.Name, metav1.GetOptions{})
-	if err != nil {
-		b.Errorf("%s: %v", f.Name, err)
-		return
-	}
+	var wf *wfv1.Workflow
+	b.await(2*time.Minute, "the workflow of "+f.Name, func(ctx ctx) (found bool, status string, err error) {
+		wf, err = b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).Get(ctx, f.Event.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, "it is not there", nil
+		}
+		return err == nil, "", err
+	})
 	got := map[string]string{}
 	for _, p := range wf.Spec.Arguments.Parameters {
 		got[p.Name] = p.Value.String()
@@ -246,94 +205,84 @@ func (b *bus) startedAs(f events.Fixture) {
 	}
 }
 
-// processed waits until the sensors are through with all that was sent: the queue is empty, and each trigger, which takes
-// one event after the other, has started what was sent after it. What it sends for that is gone again.
-func (b *bus) processed() {
+// processed waits until the sensors are through with all these: they are taken off the queue, and each trigger, which takes one
+// event after the other, has started what was sent after them.
+func (b *bus) processed(sent []events.Fixture) {
 	b.Helper()
-	b.taken()
-	id := randomInstance()
+	b.await(2*time.Minute, "messages to be taken", func(ctx) (bool, string, error) {
+		for _, m := range b.messages("eks-recycle") {
+			if m.Fate != awssim.MessageDeleted && m.Sent.After(b.began) && slices.ContainsFunc(sent, func(f events.Fixture) bool { return string(f.Body) == m.Body }) {
+				return false, "one is " + m.Fate, nil
+			}
+		}
+		return true, "", nil
+	})
+	id := b.randomInstance()
 	b.send(termination(id))
 	b.send(notice("EC2 Spot Instance Interruption Warning", id))
 	b.send(notice("EC2 Instance Rebalance Recommendation", id))
 	b.send(alarm(id))
 	b.deliver(events.Fixture{Name: "marker", Webhook: true, Body: fmt.Appendf(nil, `{"instance-id": %q, "dry-run": "true"}`, id)})
-	b.await(2*time.Minute, "the markers", func(ctx ctx) (bool, string, error) {
-		n := 0
-		for _, wf := range b.started() {
-			if startedFor(wf, id) {
-				n++
-			}
-		}
-		return n == 5, fmt.Sprintf("%d of 5", n), nil
-	})
-	for _, wf := range b.started() {
-		if startedFor(wf, id) {
-			b.must(b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).Delete(b.Context(), wf.Name, metav1.DeleteOptions{}))
-		}
-	}
+	b.gone(b.starts(id, 5))
 }
 
-func startedFor(wf wfv1.Workflow, instance string) bool {
+// known tells whether a Workflow is about an instance of a test: one that this one made up, or one that exists.
+func (b *bus) known(wf wfv1.Workflow) bool {
+	b.Helper()
+	groups, err := b.groups.DescribeAutoScalingGroups(b.Context(), &autoscaling.DescribeAutoScalingGroupsInput{})
+	b.must(err)
+	instances, err := b.ec2.DescribeInstances(b.Context(), &ec2.DescribeInstancesInput{})
+	b.must(err)
+	var names []string
+	for _, g := range groups.AutoScalingGroups {
+		if strings.HasPrefix(*g.AutoScalingGroupName, "e2e-") {
+			names = append(names, *g.AutoScalingGroupName)
+		}
+	}
+	for _, r := range instances.Reservations {
+		names = append(names, *r.Instances[0].InstanceId)
+	}
 	return slices.ContainsFunc(wf.Spec.Arguments.Parameters, func(p wfv1.Parameter) bool {
-		return p.Name == "instance-id" && p.Value.String() == instance
+		_, madeUp := b.madeUp.Load(p.Value.String())
+		return (p.Name == "instance-id" || p.Name == "asg-name") && (madeUp || slices.Contains(names, p.Value.String()))
 	})
 }
 
-// taken waits until the event source has taken all messages off the queue.
-func (b *bus) taken() {
-	b.Helper()
-	b.await(3*time.Minute, "the queue to be empty", func(ctx ctx) (bool, string, error) {
-		out, err := b.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &b.queue, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
-		if err != nil {
-			return false, "", err
-		}
-		visible, hidden := out.Attributes["ApproximateNumberOfMessages"], out.Attributes["ApproximateNumberOfMessagesNotVisible"]
-		return visible == "0" && hidden == "0", visible + " visible, " + hidden + " hidden", nil
-	})
+// bus is a sandbox with Argo Events, as seen by who sends events to it.
+type bus struct {
+	*scenario
+	queue, dead string // URLs
+	began       time.Time
+	madeUp      *sync.Map // ids of instances that do not exist
 }
 
-// messages reads what a queue has held, and holds.
-func (b *bus) messages(queue string) (messages []awssim.Message) {
-	b.Helper()
-	b.must(b.control(b.Context(), http.MethodGet, "queues/"+queue, nil, &messages))
-	return messages
+// givenBus is a bus whose scenario has no group.
+func givenBus(t *testing.T) *bus {
+	t.Helper()
+	b := &bus{scenario: &scenario{T: t, suite: shared}, began: time.Now(), madeUp: &sync.Map{}}
+	b.listens()
+	t.Cleanup(b.tell)
+	return b
 }
 
-func randomInstance() string {
-	id := make([]byte, 8)
-	_, _ = rand.Read(id)
-	return "i-0" + hex.EncodeToString(id)
+// on is the same for a part of the test.
+func (b *bus) on(t *testing.T) *bus {
+	s, part := *b.scenario, *b
+	s.T, part.scenario = t, &s
+	return &part
 }
 
-// eventBridge is an event as EventBridge wraps it.
-func eventBridge(source, kind string, detail any, resources ...string) string {
-	event, err := json.Marshal(map[string]any{
-		"version": "0", "id": "12345678-1234-1234-1234-123456789012", "source": source, "detail-type": kind, "account": events.Account, "region": events.Region,
-		"time": time.Now().UTC().Format(time.RFC3339), "resources": resources, "detail": detail,
-	})
-	if err != nil {
-		panic(err)
+// tell says what helps to understand a failure.
+func (b *bus) tell() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if !b.Failed() {
+		return
 	}
-	return string(event)
-}
-
-func termination(instance string) string {
-	return eventBridge("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action", map[string]string{
-		"LifecycleActionToken": "87654321-4321-4321-4321-210987654321", "AutoScalingGroupName": "workers", "LifecycleHookName": "eks-recycle",
-		"EC2InstanceId": instance, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
-	})
-}
-
-func notice(kind, instance string) string {
-	return eventBridge("aws.ec2", kind, map[string]string{"instance-id": instance, "instance-action": "terminate"})
-}
-
-func alarm(instance string) string {
-	type m = map[string]any
-	arn := "arn:aws:cloudwatch:" + events.Region + ":" + events.Account + ":alarm:cpu of " + instance
-	return eventBridge("aws.cloudwatch", "CloudWatch Alarm State Change", m{
-		"alarmName": "cpu of " + instance, "state": m{"value": "ALARM", "timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000-0700")},
-		"previousState": m{"value": "OK"},
-		"configuration": m{"metrics": []m{{"metricStat": m{"metric": m{"dimensions": m{"InstanceId": instance}}}}}},
-	}, arn)
+	for _, command := range []string{
+		"get pods,workflows -o wide", "logs -l controller=eventsource-controller --prefix --tail=20", "logs -l controller=sensor-controller --prefix --tail=20",
+	} {
+		out, _ := b.command(ctx, append([]string{b.cluster.Kubectl, "-n", b.cluster.Namespace}, strings.Fields(command)...)...)
+		b.Logf("%s\n%s", command, out)
+	}
 }

@@ -11,11 +11,15 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/cli"
 )
 
-// Steps run by hand, with no kubeconfig: the cluster is found by its EKS name, the token is the AWS credentials'.
+// Steps run by hand, with no kubeconfig: the cluster is found by its EKS name, the token is the AWS credentials'. The nodes are
+// named by their instances, and the old one is terminated.
 func TestStepsFromALaptop(t *testing.T) {
 	t.Parallel()
-	s := given(t, "laptop")
+	s := given(t, "laptop", setting{"nodeNaming", "instance-id"})
 	node := s.nodes[s.ids[0]]
+	if node != s.ids[0] {
+		t.Fatalf("the node of %s is called %s", s.ids[0], node)
+	}
 	if code, early := s.byHand("taint", "--node", node); code != 1 || !strings.Contains(early.Message, "may not be closed") {
 		t.Errorf("step taint before step standby: exit %d, %+v", code, early)
 	}
@@ -27,9 +31,9 @@ func TestStepsFromALaptop(t *testing.T) {
 	if s.claim() == nil || !s.node(node).Spec.Unschedulable {
 		t.Error("nobody holds the claim, or the node is open")
 	}
-	s.done("retire", "--node", node)
-	s.recycled("stopped")
-	s.asOneRecycle()
+	s.done("retire", "--node", node, "--action", "terminate")
+	s.recycled("terminated")
+	s.acted("EnterStandby", "CreateTags", "DetachInstances", "TerminateInstances")
 }
 
 // done runs a step by hand until it is done.

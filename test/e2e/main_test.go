@@ -4,11 +4,14 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +37,7 @@ type suite struct {
 	ec2       *ec2.Client
 	sqs       *sqs.Client
 	policy    iampolicy.Policy
+	eventsUp  func() error // waits until events start recycles
 }
 
 // shared is set by TestMain before any test runs and not changed after.
@@ -60,6 +64,7 @@ func run(m *testing.M) int {
 	if shared, err = newSuite(cluster); err != nil {
 		fmt.Fprintln(os.Stderr, "connecting to the sandbox:", err)
 	} else {
+		go func() { _ = shared.eventsUp() }()
 		code = m.Run()
 	}
 	if notUp != nil {
@@ -93,8 +98,22 @@ func newSuite(c *sandbox.Cluster) (*suite, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.policy, err = iampolicy.Parse([]byte(replaceAll(string(document), "CLUSTER_NAME", c.ClusterName)))
-	return s, err
+	if s.policy, err = iampolicy.Parse([]byte(strings.ReplaceAll(string(document), "CLUSTER_NAME", c.ClusterName))); err != nil {
+		return nil, err
+	}
+	s.eventsUp = sync.OnceValue(addEvents)
+	// An event source hides a message that it cannot take for two minutes.
+	return s, s.control(context.Background(), http.MethodPut, "config", map[string]string{"hiddenAtMost": "20s"}, nil)
+}
+
+// addEvents adds Argo Events to the sandbox, beside what runs already.
+func addEvents() error {
+	_, err := sandbox.Up(context.Background(), sandbox.Options{Events: true, Progress: func(p progress.Line) {
+		if !p.Passing {
+			fmt.Println("      events:", p.Text)
+		}
+	}})
+	return err
 }
 
 // calls reads awssim's log from a sequence number on.
@@ -117,7 +136,7 @@ func (s *suite) control(ctx context.Context, method, path string, body, into any
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, method, s.cluster.AWSEndpoint+"/_sim/"+path, reader(encoded))
+	request, err := http.NewRequestWithContext(ctx, method, s.cluster.AWSEndpoint+"/_sim/"+path, bytes.NewReader(encoded))
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -27,11 +25,8 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/iampolicy"
 )
 
-func replaceAll(s, old, with string) string { return strings.ReplaceAll(s, old, with) }
-
-func reader(b []byte) io.Reader { return bytes.NewReader(b) }
-
-// scenario is one test with a group and a namespace for its pods to itself.
+// scenario is one test with a world of its own: a group, whose settings in awssim are its own too, and a namespace for its
+// pods. It shares nodes, controllers and templates with those that run beside it, and changes none of these.
 type scenario struct {
 	*testing.T
 	*suite
@@ -45,16 +40,17 @@ type scenario struct {
 	pasted           map[string]bool   // commands of pages that were run
 }
 
-// given makes a group of three nodes that are Ready.
-func given(t *testing.T, name string) *scenario {
+// given makes a group of three nodes that are Ready. The settings are the group's from the first launch on.
+func given(t *testing.T, name string, settings ...setting) *scenario {
 	t.Helper()
-	return givenAll(t, name)[0]
+	s := begin(t, name, 3, "$Latest", settings...)
+	s.awaitNodes()
+	return s
 }
 
-// givenAll makes several, whose instances boot side by side.
-func givenAll(t *testing.T, names ...string) []*scenario {
+// sideBySide makes several, each with a name, whose instances boot side by side.
+func sideBySide(t *testing.T, names ...string) (all []*scenario) {
 	t.Helper()
-	var all []*scenario
 	for _, name := range names {
 		all = append(all, begin(t, name, 3, "$Latest"))
 	}
@@ -64,11 +60,31 @@ func givenAll(t *testing.T, names ...string) []*scenario {
 	return all
 }
 
+// setting is one of awssim's, for a group alone.
+type setting struct{ name, value string }
+
+// quick are latencies that still let each state be seen.
+var quick = []setting{
+	{"boot", "1s"}, {"nodeJoin", "500ms"}, {"nodeReady", "500ms"}, {"enteringStandby", "1s"}, {"exitingStandby", "1s"}, {"detaching", "1s"},
+	{"stopping", "1s"}, {"starting", "1s"}, {"terminating", "1s"}, {"reconcile", "200ms"}, {"healthCheck", "5s"}, {"launchRetry", "2s"},
+}
+
+// configure gives the group settings of its own beside the quick latencies, in the place of those that it had.
+func (s *scenario) configure(settings ...setting) {
+	s.Helper()
+	all := map[string]string{}
+	for _, set := range append(slices.Clone(quick), settings...) {
+		all[set.name] = set.value
+	}
+	s.must(s.control(s.Context(), http.MethodPut, "groups/"+s.group+"/config", all, nil))
+}
+
 // begin makes a group of so many nodes, from a version of the launch template of its name.
-func begin(t *testing.T, name string, size int32, version string) *scenario {
+func begin(t *testing.T, name string, size int32, version string, settings ...setting) *scenario {
 	t.Helper()
 	s := &scenario{T: t, suite: shared, group: "e2e-" + name, namespace: "e2e-" + name, size: size, nodes: map[string]string{}}
 	ctx := t.Context()
+	s.configure(settings...)
 	tag := func(key, value string) astypes.Tag {
 		return astypes.Tag{Key: &key, Value: &value, PropagateAtLaunch: aws.Bool(true)}
 	}
@@ -96,11 +112,22 @@ func (s *scenario) awaitNodes() {
 	var err error
 	s.nodes, err = s.readyNodes(ctx, s.ids)
 	s.must(err)
-	calls, err := s.calls(ctx, 0)
+	s.fromNow()
+}
+
+// fromNow has calls and events count that come from now on.
+func (s *scenario) fromNow() {
+	s.Helper()
+	calls, err := s.calls(s.Context(), s.since)
 	s.must(err)
-	events, err := s.events(ctx, 0)
+	events, err := s.events(s.Context(), s.sinceSeen)
 	s.must(err)
-	s.since, s.sinceSeen = calls[len(calls)-1].Seq, events[len(events)-1].Seq
+	if len(calls) > 0 {
+		s.since = calls[len(calls)-1].Seq
+	}
+	if len(events) > 0 {
+		s.sinceSeen = events[len(events)-1].Seq
+	}
 }
 
 // remove takes the group and the namespace away.
@@ -119,19 +146,6 @@ func (s *scenario) remove() {
 	}
 }
 
-// configure changes awssim's settings for this scenario, which then must not run beside others.
-func (s *suite) configure(t *testing.T, settings, before map[string]any) {
-	t.Helper()
-	if err := s.control(t.Context(), http.MethodPut, "config", settings, nil); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.control(context.Background(), http.MethodPut, "config", before, nil); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func (s *scenario) must(err error) {
 	s.Helper()
 	if err != nil {
@@ -147,7 +161,7 @@ func (s *scenario) await(atMost time.Duration, what string, condition poll.Condi
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), patience*atMost)
 	defer cancel()
-	loop := poll.Loop{Interval: 300 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+	loop := poll.Loop{Interval: 500 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
 	if err := loop.Until(ctx, condition); err != nil {
 		s.Fatalf("waiting for %s: %v", what, err)
 	}

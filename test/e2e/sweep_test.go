@@ -17,19 +17,21 @@ import (
 )
 
 // What workflows left that were terminated, so that their exit handlers never ran: a sweep lists it, and then settles it
-// as they would have. A recycle that is under way meanwhile notices nothing. A sweep works on the whole cluster, so that
-// nobody else may have workflows terminated here at that time.
+// as they would have. A recycle that is under way meanwhile notices nothing.
 func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
-	all := givenAll(t, "sweep-launch", "sweep-drain", "sweep-detach", "sweep-beside")
+	t.Parallel()
+	all := sideBySide(t, "sweep-launch", "sweep-drain", "sweep-detach", "sweep-beside")
 	launch, drain, detach, beside := all[0], all[1], all[2], all[3]
-	byID := func(s *scenario) recycle { return s.submit("instance-id=" + s.ids[0]) }
+	byID := func(s *scenario) recycle { return s.submit("instance-id="+s.ids[0], "claim-duration=10s") }
 	for _, s := range []*scenario{drain, beside} {
 		s.batch(s.ids[0], "long", endless)
 	}
 
-	// Long enough for a terminate to come before the instance is out of its group.
-	shared.configure(t, map[string]any{"detaching": "25s"}, map[string]any{"detaching": "3s"})
-	detaching, draining, running := byID(detach), byID(drain), byID(beside)
+	detach.configure(setting{"detaching", "30s"}) // for a terminate to come before the instance is out of its group
+	launch.configure(setting{"launchFailure", "InsufficientInstanceCapacity"})
+	detaching, draining, running, launching := byID(detach), byID(drain), byID(beside), byID(launch)
+	launch.onStandby()
+	launching.interrupt("terminate")
 	detach.await(2*time.Minute, "DetachInstances", func(ctx) (bool, string, error) {
 		return slices.Contains(detach.actions(), "DetachInstances"), "not called", nil
 	})
@@ -38,13 +40,6 @@ func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 	draining.interrupt("terminate")
 	running.running("drain")
 	attempt := running.goesOn("drain", time.Time{})
-
-	shared.configure(t, map[string]any{"launchFailure": "InsufficientInstanceCapacity"}, map[string]any{"launchFailure": ""})
-	launching := byID(launch)
-	launch.await(2*time.Minute, "standby without a replacement", func(ctx) (bool, string, error) {
-		return len(launch.members(astypes.LifecycleStateStandby)) == 1, "not on standby", nil
-	})
-	launching.interrupt("terminate")
 
 	for _, r := range []recycle{detaching, draining, launching} {
 		r.ends(wfv1.WorkflowFailed)
@@ -64,7 +59,7 @@ func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 	for i, s := range all {
 		before[i] = s.actions()
 	}
-	dry := launch.sweep("cronwf/recycle-sweep", "dry-run=true")
+	dry := launch.sweep("dry-run=true")
 	for _, s := range []*scenario{launch, drain, detach} {
 		s.left(dry, "would be settled")
 		if s.claim() == nil {
@@ -78,7 +73,7 @@ func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 		}
 	}
 
-	sweep := launch.sweep("workflowtemplate/recycle-sweep")
+	sweep := launch.sweep()
 	launch.left(sweep, "is back in service")
 	launch.untouched()
 	detach.left(sweep, "is stopped")
@@ -87,13 +82,6 @@ func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 	drain.left(sweep, "stays on standby")
 	drain.standsBy()
 	beside.left(sweep, "")
-
-	again := launch.sweep("cronwf/recycle-sweep")
-	launch.left(again, "")
-	detach.left(again, "")
-	drain.left(again, "stands by, replaced")
-	drain.standsBy()
-	beside.left(again, "")
 	if now := running.goesOn("drain", time.Now()); now != attempt {
 		t.Error("the recycle beside the sweeps is in another attempt of its drain")
 	}
@@ -112,9 +100,9 @@ func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 }
 
 // sweep submits a sweep, waits for its success and returns what it lists.
-func (s *scenario) sweep(from string, parameters ...string) (left []cli.Left) {
+func (s *scenario) sweep(parameters ...string) (left []cli.Left) {
 	s.Helper()
-	r := s.submitFrom(from, parameters...)
+	r := s.submitFrom("workflowtemplate/recycle-sweep", parameters...)
 	r.ends(wfv1.WorkflowSucceeded)
 	s.must(json.Unmarshal([]byte(r.output("sweep", "left")), &left))
 	return left

@@ -8,52 +8,36 @@ import (
 	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
 )
 
-// Two submits of one node: one works, the other waits and finds nothing left to do. Under one name Argo's mutex keeps
-// them apart; under two names, which are two mutexes, only the claim does.
-func TestTwoSubmitsOfOneNode(t *testing.T) {
+// Three submits of one node: one works, the others wait. Under one name Argo's mutex keeps them apart; under two names, which
+// are two mutexes, only the claim does. When the one that works is terminated, another one goes on with its work, and the
+// last finds nothing left to do.
+func TestSubmitsOfOneNode(t *testing.T) {
 	t.Parallel()
-	byID := func(s *scenario) string { return "instance-id=" + s.ids[0] }
-	byNode := func(s *scenario) string { return "node=" + s.nodes[s.ids[0]] }
-	for _, c := range []struct {
-		name          string
-		first, second func(*scenario) string
-		waits         func(recycle) (bool, string)
-	}{
-		{"one-name", byID, byID, recycle.waitsForTheMutex},
-		{"id-then-node", byID, byNode, recycle.waitsForTheClaim},
-		{"node-then-id", byNode, byID, recycle.waitsForTheClaim},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			s := given(t, "twice-"+c.name)
-			s.batch(s.ids[0], "long", endless)
-			acts, waits := s.actsAndWaits([]recycle{s.submit(c.first(s)), s.submit(c.second(s))}, c.waits)
-			s.finishes("long")
-			acts.ends(wfv1.WorkflowSucceeded)
-			waits.ends(wfv1.WorkflowSucceeded)
-			s.recycled("stopped")
-			s.asOneRecycle()
+	s := given(t, "twice")
+	s.batch(s.ids[0], "long", endless)
+	byID, byNode := "instance-id="+s.ids[0], "node="+s.nodes[s.ids[0]]
+	first := s.submit(byID)
+	first.running("drain")
+	second, third := s.submit(byID), s.submit(byNode)
+	for r, waiting := range map[recycle]func(recycle) (bool, string){second: recycle.waitsForTheMutex, third: recycle.waitsForTheClaim} {
+		s.await(2*time.Minute, r.name+" to wait", func(ctx) (bool, string, error) {
+			done, status := waiting(r)
+			return done, status, nil
 		})
 	}
-}
-
-// actsAndWaits waits until one of two recycles drains and the other waits for it, whichever came first.
-func (s *scenario) actsAndWaits(two []recycle, waiting func(recycle) (bool, string)) (acts, waits recycle) {
-	s.Helper()
-	s.await(2*time.Minute, "one that drains", func(ctx) (bool, string, error) {
-		for i, r := range two {
-			if r.runs("drain") != "" {
-				acts, waits = r, two[1-i]
-				return true, "", nil
-			}
-		}
-		return false, "neither does", nil
+	first.interrupt("terminate")
+	first.ends(wfv1.WorkflowFailed)
+	if n := len(first.attempts("settle")); n > 0 {
+		t.Errorf("the exit handler ran after argo terminate: %d attempts", n)
+	}
+	s.await(3*time.Minute, "another one that drains", func(ctx) (bool, string, error) {
+		return second.runs("drain") != "" || third.runs("drain") != "", "neither does", nil
 	})
-	s.await(2*time.Minute, waits.name+" to wait", func(ctx) (bool, string, error) {
-		done, status := waiting(waits)
-		return done, status, nil
-	})
-	return acts, waits
+	s.finishes("long")
+	second.ends(wfv1.WorkflowSucceeded)
+	third.ends(wfv1.WorkflowSucceeded)
+	s.recycled("stopped")
+	s.asOneRecycle()
 }
 
 func (r recycle) waitsForTheMutex() (bool, string) {

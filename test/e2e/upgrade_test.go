@@ -22,7 +22,7 @@ const (
 	newImage = "ami-0123456789abcdef2"
 )
 
-// An upgrade as docs/upgrade.md has it, by its own commands: of twelve nodes in three zones five are of the old version, and a
+// An upgrade as docs/upgrade.md has it, by its own commands: of eight nodes in three zones four are of the old version, and a
 // quarter of the group is recycled at a time.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
@@ -51,20 +51,20 @@ func TestUpgrade(t *testing.T) {
 
 	s.paste(page, "--name upgrade-1")
 	night := recycle{s, s.group + "-1"}
-	s.await(2*time.Minute, "three nodes under way", func(ctx) (bool, string, error) {
+	s.await(2*time.Minute, "two nodes under way", func(ctx) (bool, string, error) {
 		leaving := s.paste(page, "-l eks-recycle.io/leaving")
 		n := 0
 		for _, id := range old[1:] {
 			n += strings.Count(leaving, s.nodes[id])
 		}
-		return n == 3, leaving, nil
+		return n == 2, leaving, nil
 	})
 	if listed := s.paste(page, "argo list"); !strings.Contains(listed, "recycle-"+old[0]) {
 		t.Errorf("argo list does not show the recycle of %s:\n%s", old[0], listed)
 	}
 	log := s.paste(page, "argo logs")
 	night.ends(wfv1.WorkflowSucceeded)
-	if want := "4 node(s) recycled, 0 skipped, 0 failed"; !strings.Contains(log, want) || night.message("fleet") != want || night.message("finish") != want {
+	if want := "3 node(s) recycled, 0 skipped, 0 failed"; !strings.Contains(log, want) || night.message("fleet") != want || night.message("finish") != want {
 		t.Errorf("the fleet says %q and %q, want %q; its log:\n%s", night.message("fleet"), night.message("finish"), want, log)
 	}
 
@@ -73,7 +73,7 @@ func TestUpgrade(t *testing.T) {
 	again.ends(wfv1.WorkflowSucceeded)
 	again.says("fleet", "0 node(s) recycled")
 	s.replaced(old...)
-	s.atMostThreeAtATime(night, old)
+	s.aQuarterAtATime(night, old)
 	if images := s.images(); len(images) != len(old) || slices.ContainsFunc(images, func(image string) bool { return image != newImage }) {
 		t.Errorf("the images of the newcomers are %v, want %d of %s", images, len(old), newImage)
 	}
@@ -104,7 +104,7 @@ func givenUpgrade(t *testing.T) (s *scenario, old []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = begin(t, name, 5, "1")
+	s = begin(t, name, 4, "1")
 	s.template = *made.LaunchTemplate.LaunchTemplateId
 	s.awaitNodes()
 	old = s.ids
@@ -112,7 +112,7 @@ func givenUpgrade(t *testing.T) (s *scenario, old []string) {
 		LaunchTemplateName: &s.group, SourceVersion: aws.String("1"), LaunchTemplateData: &ec2types.RequestLaunchTemplateData{ImageId: aws.String(newImage)},
 	})
 	s.must(err)
-	s.size = 12
+	s.size = 8
 	_, err = s.groups.UpdateAutoScalingGroup(t.Context(), &autoscaling.UpdateAutoScalingGroupInput{
 		AutoScalingGroupName: &s.group, DesiredCapacity: &s.size, MaxSize: &s.size,
 		LaunchTemplate: &astypes.LaunchTemplateSpecification{LaunchTemplateName: &s.group, Version: aws.String("2")},
@@ -128,8 +128,8 @@ func givenUpgrade(t *testing.T) (s *scenario, old []string) {
 	return s, old
 }
 
-// atMostThreeAtATime checks the budget of a fleet by what Argo and by what AWS saw.
-func (s *scenario) atMostThreeAtATime(f recycle, ids []string) {
+// aQuarterAtATime checks the budget of a fleet by what Argo and by what AWS saw.
+func (s *scenario) aQuarterAtATime(f recycle, ids []string) {
 	s.Helper()
 	var runs spans
 	for _, c := range f.children() {
@@ -139,8 +139,9 @@ func (s *scenario) atMostThreeAtATime(f recycle, ids []string) {
 		runs = append(runs, [2]time.Time{c.began, c.ended})
 	}
 	away, least := s.away()
-	if runs.peak() != 3 || away.peak() > 3 || least < int(s.size)-3 {
-		s.Errorf("at once: %d recycles by Argo, %d instances by AWS, want 3; at least %d of %d were in service", runs.peak(), away.peak(), least, s.size)
+	quarter := int(s.size) / 4
+	if runs.peak() != quarter || away.peak() > quarter || least < int(s.size)-quarter {
+		s.Errorf("at once: %d recycles by Argo, %d instances by AWS, want %d; at least %d of %d were in service", runs.peak(), away.peak(), quarter, least, s.size)
 	}
 }
 

@@ -75,12 +75,17 @@ func (s *scenario) awaitRunning(names ...string) {
 	})
 }
 
+// ofGroup selects the group's nodes, those that replace others too: no scenario's pods come to another one's nodes.
+func (s *scenario) ofGroup() map[string]string {
+	return map[string]string{"alpha.eksctl.io/nodegroup-name": s.group}
+}
+
 // service starts a Deployment whose pods prefer an instance's node, with a budget that wants some of them available.
 func (s *scenario) service(id, name string, replicas, available int32) {
 	s.Helper()
 	labels := map[string]string{"app": name}
 	spec := s.on(id)
-	spec.RestartPolicy, spec.NodeSelector = corev1.RestartPolicyAlways, map[string]string{"type": "kwok"}
+	spec.RestartPolicy, spec.NodeSelector = corev1.RestartPolicyAlways, s.ofGroup()
 	spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{
 		Weight:     100,
 		Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "kubernetes.io/hostname", Operator: corev1.NodeSelectorOpIn, Values: []string{s.nodes[id]}}}},
@@ -109,12 +114,12 @@ func (s *scenario) service(id, name string, replicas, available int32) {
 	})
 }
 
-// daemon starts a DaemonSet on all worker nodes.
+// daemon starts a DaemonSet on all nodes of the group.
 func (s *scenario) daemon(name string) {
 	s.Helper()
 	labels := map[string]string{"app": name}
 	spec := corev1.PodSpec{
-		NodeSelector: map[string]string{"type": "kwok"}, Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
+		NodeSelector: s.ofGroup(), Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 		Containers: []corev1.Container{{Name: "agent", Image: "agent"}},
 	}
 	_, err := s.kube.AppsV1().DaemonSets(s.namespace).Create(s.Context(), &appsv1.DaemonSet{

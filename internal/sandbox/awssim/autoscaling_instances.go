@@ -79,7 +79,7 @@ func (s *Sim) enterStandby(r *request) (any, error) {
 		a := s.begin(m, CauseCall, "Moving EC2 instance to Standby", cause+".")
 		a.progress = 50
 		s.setState(m, stateEnteringStandby)
-		s.afterMember(m, s.cfg.EnteringStandby, func() {
+		s.afterMember(m, s.configOf(g.name).EnteringStandby, func() {
 			s.setState(m, stateStandby)
 			a.finish(activitySuccessful, "")
 		})
@@ -108,7 +108,7 @@ func (s *Sim) exitStandby(r *request) (any, error) {
 	if g.isSuspended("Launch") {
 		return nil, validation("The Launch process of AutoScalingGroup %s is suspended. Resume it to move instances out of standby.", g.name)
 	}
-	if s.cfg.ExitStandbyAtMax == AtMaxRefuse && g.desired+sum(ms) > g.max {
+	if s.configOf(g.name).ExitStandbyAtMax == AtMaxRefuse && g.desired+sum(ms) > g.max {
 		return nil, sizes(g, "move out of standby", len(ms))
 	}
 	var out []*activity
@@ -127,7 +127,7 @@ func (s *Sim) enterService(m *member, what, cause string) *activity {
 	a.code, a.progress = activityPreInService, 30
 	m.healthy, m.deadSince = true, time.Time{}
 	s.setState(m, statePending)
-	s.afterMember(m, s.cfg.ExitingStandby, func() { s.arrive(m) })
+	s.afterMember(m, s.configOf(m.group.name).ExitingStandby, func() { s.arrive(m) })
 	return a
 }
 
@@ -145,7 +145,7 @@ func (s *Sim) detachInstances(r *request) (any, error) {
 	}
 	for _, m := range ms {
 		switch {
-		case m.state == stateInService || m.state == stateStandby && s.cfg.DetachFromStandby == DetachAccept:
+		case m.state == stateInService || m.state == stateStandby && s.configOf(g.name).DetachFromStandby == DetachAccept:
 		case m.state == stateStandby:
 			return nil, validation("The instance %s is not in InService.", m.inst.id)
 		case m.state == stateEnteringStandby && m.busy() != nil:
@@ -168,7 +168,7 @@ func (s *Sim) detachInstances(r *request) (any, error) {
 		a.progress = 50
 		m.protected = false
 		s.setState(m, stateDetaching)
-		s.afterMember(m, s.cfg.Detaching, func() {
+		s.afterMember(m, s.configOf(g.name).Detaching, func() {
 			s.setState(m, stateDetached)
 			a.finish(activitySuccessful, "")
 			s.leave(m)

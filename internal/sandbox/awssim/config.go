@@ -60,6 +60,9 @@ type Config struct {
 	AZRebalanceAfter  time.Duration `json:"azRebalanceAfter"`  // zones out of balance to AZRebalance
 	RefreshPatience   time.Duration `json:"refreshPatience"`   // how long an instance refresh waits for Standby instances; 0: an hour
 
+	// HiddenAtMost is how long a received message is hidden at most, whatever the caller or the queue asks for; 0: as they ask.
+	HiddenAtMost time.Duration `json:"hiddenAtMost"`
+
 	// StaleReads is how far answers of Describe* may lag behind, each call by
 	// another while; 0: consistent at once. Changes always act on what is true.
 	StaleReads time.Duration `json:"staleReads"`

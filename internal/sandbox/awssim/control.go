@@ -31,6 +31,7 @@ func (s *Sim) controlRoutes() *http.ServeMux {
 	}
 	mux.HandleFunc("POST /_sim/instances/{id}/rejoin", func(w http.ResponseWriter, r *http.Request) { finish(w, s.RejoinNode(r.PathValue("id"))) })
 	mux.HandleFunc("POST /_sim/instances/{id}/leave", s.postLeave)
+	mux.HandleFunc("PUT /_sim/groups/{name}/config", s.putGroupConfig)
 	mux.HandleFunc("POST /_sim/groups/{name}/azrebalance", s.postRebalance)
 	mux.HandleFunc("POST /_sim/instances/{id}/spot-interruption", func(w http.ResponseWriter, r *http.Request) { finish(w, s.InterruptSpot(r.PathValue("id"))) })
 	mux.HandleFunc("POST /_sim/instances/{id}/rebalance-recommendation", func(w http.ResponseWriter, r *http.Request) {

@@ -32,6 +32,8 @@
 //	GET    /_sim/state                       groups, instances, activities and faults in wait
 //	GET    /_sim/config                      the settings in force
 //	PUT    /_sim/config                      changes the settings named: {"boot":"5s","detachFromStandby":"refuse"}
+//	PUT    /_sim/groups/{name}/config        the settings that a group has for itself, in the place of those it had: {"boot":"1s",
+//	                                         "launchFailure":"InsufficientInstanceCapacity"}; also before it is created
 //	GET    /_sim/faults                      the faults in wait
 //	POST   /_sim/faults                      one fault or a list: {"service":"ec2","action":"StopInstances","count":2,
 //	                                         "kind":"error-after","code":"InternalError","status":500}

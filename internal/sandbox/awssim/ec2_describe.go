@@ -95,7 +95,7 @@ func (s *Sim) instanceXML(inst *instance) instanceXML {
 		Lifecycle: inst.lifecycle, Tags: items[tagXML]{tagList(inst.tags)}, Hypervisor: "xen", EBSOptimized: true,
 		DNSOptions: &dnsOptionsXML{NamingIP},
 	}
-	if s.cfg.NodeNaming == NamingResource {
+	if s.configOf(inst.home).NodeNaming == NamingResource {
 		x.DNSOptions.HostnameType = NamingResource
 	}
 	if inst.state != ec2Terminated {

@@ -122,7 +122,7 @@ func (s *Sim) complete(m *member, a *action, result string, by origin) {
 	s.setState(m, state)
 	m.activity.code = activityInProgressCode
 	// The state is there to be seen, if briefly.
-	s.afterMember(m, s.cfg.Reconcile, func() { s.proceed(m, transition) })
+	s.afterMember(m, s.configOf(m.group.name).Reconcile, func() { s.proceed(m, transition) })
 }
 
 func (s *Sim) proceed(m *member, transition string) {

@@ -37,6 +37,7 @@ type instance struct {
 	forgotten        bool     // terminated so long ago that EC2 shows it no more
 
 	member *member // nil: in no group
+	home   string  // the group that launched it, whose settings it keeps; "": none
 
 	// The Kubernetes side, fixed at launch.
 	joins      bool
@@ -46,16 +47,17 @@ type instance struct {
 }
 
 // newInstance puts a pending instance in place; the caller makes it boot.
-func (s *Sim) newInstance(why origin, zone, kind string, tags map[string]string) *instance {
+func (s *Sim) newInstance(why origin, home, zone, kind string, tags map[string]string) *instance {
 	s.addresses++
+	config := s.configOf(home)
 	third := int(zone[len(zone)-1]-'a')*16 + s.addresses/200
 	inst := &instance{
 		id: "i-0" + hex(s.rng, 16), zone: zone, subnet: "subnet-0" + s.zoneDigits(zone), kind: kind, image: standardImage,
 		address:     fmt.Sprintf("10.0.%d.%d", third%256, 10+s.addresses%200),
 		reservation: "r-0" + hex(s.rng, 16), launched: time.Now(), state: ec2Pending, tags: tags,
-		rootDevice: s.cfg.RootDeviceType, joins: !s.cfg.NodeNeverJoins, origin: why,
+		home: home, rootDevice: s.cfg.RootDeviceType, joins: !config.NodeNeverJoins, origin: why,
 	}
-	if s.cfg.Spot {
+	if config.Spot {
 		inst.lifecycle = "spot"
 	}
 	inst.nodeName = s.nodeName(inst)
@@ -79,14 +81,14 @@ func (s *Sim) domain() string {
 }
 
 func (s *Sim) privateDNSName(inst *instance) string {
-	if s.cfg.NodeNaming == NamingResource {
+	if s.configOf(inst.home).NodeNaming == NamingResource {
 		return inst.id + "." + s.domain()
 	}
 	return "ip-" + strings.ReplaceAll(inst.address, ".", "-") + "." + s.domain()
 }
 
 func (s *Sim) nodeName(inst *instance) string {
-	if s.cfg.NodeNaming == NamingInstanceID {
+	if s.configOf(inst.home).NodeNaming == NamingInstanceID {
 		return inst.id
 	}
 	return s.privateDNSName(inst)
@@ -117,7 +119,7 @@ func (s *Sim) boot(inst *instance, d time.Duration) {
 		s.setInstanceState(inst, ec2Running)
 		inst.reasonCode, inst.reasonMessage, inst.transitionReason = "", "", ""
 		if inst.joins {
-			s.afterInstance(inst, s.cfg.NodeJoin, func() { s.joinNode(inst) })
+			s.afterInstance(inst, s.configOf(inst.home).NodeJoin, func() { s.joinNode(inst) })
 		}
 	})
 }
@@ -127,7 +129,7 @@ func (s *Sim) stopInstance(inst *instance, why origin) {
 	inst.reasonCode, inst.reasonMessage = "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown"
 	inst.transitionReason = "User initiated (" + time.Now().UTC().Format("2006-01-02 15:04:05") + " GMT)"
 	s.setInstanceState(inst, ec2Stopping)
-	s.afterInstance(inst, s.cfg.Stopping, func() {
+	s.afterInstance(inst, s.configOf(inst.home).Stopping, func() {
 		s.setInstanceState(inst, ec2Stopped)
 		s.taintNode(inst)
 	})
@@ -138,7 +140,7 @@ func (s *Sim) startInstance(inst *instance, why origin) {
 	inst.origin, inst.launched = why, time.Now()
 	s.setInstanceState(inst, ec2Pending)
 	s.untaintNode(inst)
-	s.boot(inst, s.cfg.Starting)
+	s.boot(inst, s.configOf(inst.home).Starting)
 }
 
 func (s *Sim) terminateInstance(inst *instance, why origin) {
@@ -155,7 +157,7 @@ func (s *Sim) endInstance(inst *instance, why origin, code, message, transition 
 	inst.origin = why
 	inst.reasonCode, inst.reasonMessage, inst.transitionReason = code, message, transition
 	s.setInstanceState(inst, ec2ShuttingDown)
-	s.afterInstance(inst, s.cfg.Terminating, func() {
+	s.afterInstance(inst, s.configOf(inst.home).Terminating, func() {
 		s.setInstanceState(inst, ec2Terminated)
 		s.deleteNode(inst)
 		s.afterInstance(inst, s.cfg.TerminatedVisible, func() { inst.forgotten = true })
@@ -204,7 +206,7 @@ func (s *Sim) AddInstance(spec InstanceSpec) (string, error) {
 	}
 	tags := map[string]string{}
 	maps.Copy(tags, spec.Tags)
-	inst := s.newInstance(s.by, spec.AvailabilityZone, spec.InstanceType, tags)
+	inst := s.newInstance(s.by, "", spec.AvailabilityZone, spec.InstanceType, tags)
 	inst.joins, inst.nodeLabels = spec.JoinsCluster, spec.NodeLabels
 	s.boot(inst, s.cfg.Boot)
 	return inst.id, nil

@@ -48,7 +48,7 @@ func (s *Sim) joinNode(inst *instance) {
 // registration is the Node that a kubelet creates, each time another object.
 func (s *Sim) registration(inst *instance) *corev1.Node {
 	inst.nodeStep++
-	node := s.newNode(inst, !s.cfg.NodeNeverReady && !s.cfg.MarkNodesReady)
+	node := s.newNode(inst, !s.configOf(inst.home).NodeNeverReady && !s.cfg.MarkNodesReady)
 	// An API server gives a UID of its own; client-go's fake keeps this one.
 	digits := hexSHA256(inst.id + "/" + itoa(inst.nodeStep))
 	node.UID = types.UID(digits[:8] + "-" + digits[8:12] + "-4" + digits[13:16] + "-a" + digits[17:20] + "-" + digits[20:32])
@@ -58,14 +58,14 @@ func (s *Sim) registration(inst *instance) *corev1.Node {
 // awaitReady has a Node that joined become Ready and, where the settings say
 // so, leave again.
 func (s *Sim) awaitReady(inst *instance) {
-	if s.cfg.NodeNeverReady {
+	if s.configOf(inst.home).NodeNeverReady {
 		return
 	}
 	if !s.cfg.MarkNodesReady {
 		s.leaveLater(inst)
 		return
 	}
-	s.afterNode(inst, s.cfg.NodeReady, func() {
+	s.afterNode(inst, s.configOf(inst.home).NodeReady, func() {
 		s.nodes.add(task{"marking ready", inst.nodeName, readyTask(inst.nodeName, corev1.ConditionTrue, "KubeletReady", "kubelet is posting ready status")})
 		s.leaveLater(inst)
 	})

@@ -112,7 +112,7 @@ func (s *Sim) InterruptSpot(id string) error {
 	s.emit("aws.ec2", "EC2 Spot Instance Interruption Warning", time.Now(), map[string]string{
 		"instance-id": inst.id, "instance-action": "terminate",
 	}, "arn:aws:ec2:"+inst.zone+":instance/"+inst.id)
-	s.after(s.cfg.SpotNotice, func() {
+	s.after(s.configOf(inst.home).SpotNotice, func() {
 		s.endInstance(inst, origin{cause: CauseSpot}, "Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot instance termination", "Server.SpotInstanceTermination: Spot instance termination")
 	})
 	return nil

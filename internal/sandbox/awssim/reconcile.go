@@ -14,7 +14,7 @@ func (s *Sim) reconcileSoon(g *group) {
 		return
 	}
 	g.reconciling = true
-	s.after(s.cfg.Reconcile, func() {
+	s.after(s.configOf(g.name).Reconcile, func() {
 		g.reconciling = false
 		s.reconcile(g)
 	})
@@ -48,8 +48,8 @@ func (s *Sim) checkHealth(g *group) {
 			m.deadSince = time.Time{}
 		case m.deadSince.IsZero():
 			m.deadSince = time.Now()
-			s.after(s.cfg.HealthCheck, func() { s.reconcile(g) })
-		case m.healthy && time.Since(m.deadSince) >= s.cfg.HealthCheck:
+			s.after(s.configOf(g.name).HealthCheck, func() { s.reconcile(g) })
+		case m.healthy && time.Since(m.deadSince) >= s.configOf(g.name).HealthCheck:
 			m.healthy = false
 		}
 	}
@@ -122,8 +122,8 @@ func (s *Sim) scaleOut(g *group) {
 func (s *Sim) launch(g *group, why, zone, cause string) *member {
 	o := g.next()
 	t, version := s.resolve(o.template)
-	kind, weight := cmp.Or(o.kind, version.kind, s.cfg.InstanceType), o.weight
-	if s.cfg.LaunchFailure != "" {
+	kind, weight := cmp.Or(o.kind, version.kind, s.configOf(g.name).InstanceType), o.weight
+	if s.configOf(g.name).LaunchFailure != "" {
 		s.failLaunch(g, zone, kind, cause)
 		return nil
 	}
@@ -136,30 +136,31 @@ func (s *Sim) launch(g *group, why, zone, cause string) *member {
 			tags[tag.key] = tag.value
 		}
 	}
-	inst := s.newInstance(s.origin(why), zone, kind, tags)
+	inst := s.newInstance(s.origin(why), g.name, zone, kind, tags)
 	inst.nodeLabels, inst.image = nodeLabelsOf(g), cmp.Or(version.image, standardImage)
 	m := &member{inst: inst, group: g, healthy: true, protected: g.protectNew, weight: weight, template: t}
 	inst.member = m
 	g.members = append(g.members, m)
 	s.begin(m, why, "Launching a new EC2 instance", cause).code = activityPreInService
 	s.setState(m, statePending)
-	s.boot(inst, s.cfg.Boot)
-	s.afterMember(m, s.cfg.Boot, func() { s.runHooks(m, hookLaunching) })
+	s.boot(inst, s.configOf(g.name).Boot)
+	s.afterMember(m, s.configOf(g.name).Boot, func() { s.runHooks(m, hookLaunching) })
 	return m
 }
 
 // failLaunch leaves a failed activity and pauses ever longer, as AWS does.
 func (s *Sim) failLaunch(g *group, zone, kind, cause string) {
-	code := s.cfg.LaunchFailure
+	code := s.configOf(g.name).LaunchFailure
 	reason := fmt.Sprintf("Could not launch On-Demand Instances. %s - %s Launching EC2 instance failed.", code, s.launchFailureText(code, zone, kind))
 	a := s.newActivity(g, zone, "Launching a new EC2 instance.  Status Reason: "+reason, cause)
 	a.finish(activityFailed, reason)
 	if s.cfg.LaunchFailures > 0 {
 		if s.cfg.LaunchFailures--; s.cfg.LaunchFailures == 0 {
 			s.cfg.LaunchFailure = ""
+			s.inherit()
 		}
 	}
-	pause := s.cfg.LaunchRetry << min(g.failedLaunches, 4)
+	pause := s.configOf(g.name).LaunchRetry << min(g.failedLaunches, 4)
 	g.failedLaunches++
 	// Without a pause a group that cannot launch would spin.
 	pause = max(pause, time.Second)
@@ -251,7 +252,7 @@ func (s *Sim) terminateMember(m *member, why, cause string) *activity {
 // shutDown is what follows once no termination hook is in the way.
 func (s *Sim) shutDown(m *member) {
 	s.terminateInstance(m.inst, m.origin)
-	s.afterMember(m, s.cfg.Terminating, func() {
+	s.afterMember(m, s.configOf(m.group.name).Terminating, func() {
 		s.setState(m, stateTerminated)
 		m.activity.finish(activitySuccessful, "")
 		s.leave(m)

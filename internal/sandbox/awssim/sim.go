@@ -14,8 +14,9 @@ import (
 type Sim struct {
 	mu        sync.Mutex // guards all below but nodes and writers, which have their own
 	cfg       Config
-	rng       *rand.Rand // of ids
-	requests  *rand.Rand // of request ids, apart: polling must not change what ids come next
+	own       map[string]*ownConfig // by group
+	rng       *rand.Rand            // of ids
+	requests  *rand.Rand            // of request ids, apart: polling must not change what ids come next
 	agenda    agenda
 	groups    []*group          // by creation; few enough to search
 	templates []*launchTemplate // likewise
@@ -65,6 +66,7 @@ func New(cfg Config) *Sim {
 		instances: map[string]*instance{},
 		buckets:   map[string]*bucket{},
 		writers:   new(sync.Pool),
+		own:       map[string]*ownConfig{},
 	}
 	s.services = map[string]service{
 		"autoscaling": {namespace: "http://autoscaling.amazonaws.com/doc/2011-01-01/", version: "2011-01-01", actions: s.autoscalingActions()},
@@ -129,6 +131,7 @@ func (s *Sim) apply(next Config) {
 		}
 	}
 	s.cfg = next
+	s.inherit()
 	s.remember()
 	for _, g := range s.groups {
 		s.reconcileSoon(g)

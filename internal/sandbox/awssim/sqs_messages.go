@@ -73,6 +73,9 @@ func (s *Sim) receiveMessage(r *request, in receiveMessageInput) (any, error) {
 			return nil, invalidParameter("VisibilityTimeout", *n, "Must be between 0 and 43200, if provided.")
 		}
 	}
+	if at := s.cfg.HiddenAtMost; at > 0 {
+		hidden = min(hidden, at)
+	}
 	found, err := s.awaitMessages(r, q, most, wait, hidden)
 	if err != nil {
 		return nil, err

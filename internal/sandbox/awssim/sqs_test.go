@@ -363,3 +363,21 @@ func TestSQSOnTheWire(t *testing.T) {
 		}
 	})
 }
+
+// Messages come back sooner than their receiver asked for, so that a test of what nobody deletes takes no minutes.
+func TestMessagesAreHiddenNoLongerThanTheSettingSays(t *testing.T) {
+	inWorld(t, func(c *awssim.Config) { c.HiddenAtMost = 10 * time.Second }, func(w *world) {
+		url := w.queue("events", map[string]string{"VisibilityTimeout": "120"})
+		w.sendTo(url, "poison")
+		for range 3 {
+			if got := w.receiveAll(url, 0); len(got) != 1 {
+				t.Fatalf("received %d messages, want the one that nobody deleted", len(got))
+			}
+			w.pass(9 * time.Second)
+			if got := w.receiveAll(url, 0); len(got) != 0 {
+				t.Errorf("it is there again after 9 seconds")
+			}
+			w.pass(2 * time.Second)
+		}
+	})
+}

@@ -1,0 +1,181 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
+	"github.com/eks-recycle/eks-recycle/test/events"
+)
+
+// listens waits until events start recycles.
+func (b *bus) listens() {
+	b.Helper()
+	b.must(b.eventsUp())
+	name := "eks-recycle"
+	out, err := b.sqs.GetQueueUrl(b.Context(), &sqs.GetQueueUrlInput{QueueName: &name})
+	b.must(err)
+	b.queue = *out.QueueUrl
+}
+
+// deliver sends a body the way it comes.
+func (b *bus) deliver(f events.Fixture) {
+	b.Helper()
+	if !f.Webhook {
+		b.send(string(f.Body))
+		return
+	}
+	header := withToken()
+	if f.IdempotencyKey != "" {
+		header.Set("Idempotency-Key", f.IdempotencyKey)
+	}
+	if status := b.post(f.Body, header); status != http.StatusOK {
+		b.Errorf("%s: the webhook answers %d", f.Name, status)
+	}
+}
+
+func (b *bus) send(body string) {
+	b.Helper()
+	_, err := b.sqs.SendMessage(b.Context(), &sqs.SendMessageInput{QueueUrl: &b.queue, MessageBody: &body})
+	b.must(err)
+}
+
+func withToken() http.Header { return http.Header{"Authorization": {"Bearer sandbox"}} }
+
+// post asks the webhook's pod; there is no kube-proxy that would lead to it from its Service.
+func (b *bus) post(body []byte, header http.Header) (status int) {
+	b.Helper()
+	pod := b.pod("eventsource-name=eks-recycle-webhook")
+	request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://"+pod.Status.PodIP+":12000/recycle", bytes.NewReader(body))
+	b.must(err)
+	header = header.Clone()
+	header.Set("Content-Type", "application/json")
+	request.Header = header
+	response, err := http.DefaultClient.Do(request)
+	b.must(err)
+	defer response.Body.Close()
+	return response.StatusCode
+}
+
+// pod waits for the one pod that runs with a label.
+func (b *bus) pod(label string) (pod corev1.Pod) {
+	b.Helper()
+	b.await(time.Minute, "a pod with "+label, func(ctx ctx) (bool, string, error) {
+		pods, err := b.kube.CoreV1().Pods(b.cluster.Namespace).List(ctx, metav1.ListOptions{LabelSelector: label})
+		if err != nil {
+			return false, "", err
+		}
+		for _, p := range pods.Items {
+			if p.DeletionTimestamp == nil && p.Status.Phase == corev1.PodRunning {
+				pod = p
+				return true, "", nil
+			}
+		}
+		return false, fmt.Sprintf("%d pods, none runs", len(pods.Items)), nil
+	})
+	return pod
+}
+
+// started lists what sensors started.
+func (b *bus) started() []wfv1.Workflow {
+	b.Helper()
+	list, err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).List(b.Context(), metav1.ListOptions{LabelSelector: "events.argoproj.io/sensor"})
+	b.must(err)
+	return list.Items
+}
+
+// starts waits until so many workflows for the instance are there.
+func (b *bus) starts(instance string, want int) (found []wfv1.Workflow) {
+	b.Helper()
+	b.await(4*time.Minute, fmt.Sprintf("%d workflows for %s", want, instance), func(ctx) (bool, string, error) {
+		found = nil
+		for _, wf := range b.started() {
+			if slices.ContainsFunc(wf.Spec.Arguments.Parameters, func(p wfv1.Parameter) bool { return p.Name == "instance-id" && p.Value.String() == instance }) {
+				found = append(found, wf)
+			}
+		}
+		return len(found) == want, fmt.Sprintf("%d", len(found)), nil
+	})
+	return found
+}
+
+// gone deletes workflows.
+func (b *bus) gone(workflows []wfv1.Workflow) {
+	b.Helper()
+	for _, wf := range workflows {
+		b.forget(wf.Name)
+	}
+}
+
+// forget deletes a workflow, if there is one, so that the same event may start it again.
+func (b *bus) forget(name string) {
+	b.Helper()
+	b.await(time.Minute, "the end of workflow "+name, func(ctx ctx) (bool, string, error) {
+		err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+		if apierrors.IsNotFound(err) {
+			return true, "", nil
+		}
+		return false, "it is there", err
+	})
+}
+
+// messages reads what a queue has held, and holds.
+func (b *bus) messages(queue string) (messages []awssim.Message) {
+	b.Helper()
+	b.must(b.control(b.Context(), http.MethodGet, "queues/"+queue, nil, &messages))
+	return messages
+}
+
+// randomInstance makes up the id of an instance that does not exist.
+func (b *bus) randomInstance() string {
+	random := make([]byte, 8)
+	_, _ = rand.Read(random)
+	id := "i-0" + hex.EncodeToString(random)
+	b.madeUp.Store(id, true)
+	return id
+}
+
+// eventBridge is an event as EventBridge wraps it.
+func eventBridge(source, kind string, detail any, resources ...string) string {
+	event, err := json.Marshal(map[string]any{
+		"version": "0", "id": "12345678-1234-1234-1234-123456789012", "source": source, "detail-type": kind, "account": events.Account, "region": events.Region,
+		"time": time.Now().UTC().Format(time.RFC3339), "resources": resources, "detail": detail,
+	})
+	if err != nil {
+		panic(err)
+	}
+	return string(event)
+}
+
+func termination(instance string) string {
+	return eventBridge("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action", map[string]string{
+		"LifecycleActionToken": "87654321-4321-4321-4321-210987654321", "AutoScalingGroupName": "workers", "LifecycleHookName": "eks-recycle",
+		"EC2InstanceId": instance, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+	})
+}
+
+func notice(kind, instance string) string {
+	return eventBridge("aws.ec2", kind, map[string]string{"instance-id": instance, "instance-action": "terminate"})
+}
+
+func alarm(instance string) string {
+	type m = map[string]any
+	arn := "arn:aws:cloudwatch:" + events.Region + ":" + events.Account + ":alarm:cpu of " + instance
+	return eventBridge("aws.cloudwatch", "CloudWatch Alarm State Change", m{
+		"alarmName": "cpu of " + instance, "state": m{"value": "ALARM", "timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000-0700")},
+		"previousState": m{"value": "OK"},
+		"configuration": m{"metrics": []m{{"metricStat": m{"metric": m{"dimensions": m{"InstanceId": instance}}}}}},
+	}, arn)
+}
