@@ -31,6 +31,13 @@ func (f *Following) Children() []Child {
 	return children
 }
 
+// listing is a ListWatch that lists also where client-go would begin with a watch that sends what there is: API servers
+// without such watches refuse them, which reads here as a refusal for good.
+type listing struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is what client-go asks, from v0.35 on.
+func (listing) IsWatchListSemanticsUnSupported() bool { return true }
+
 // syncPoll is how often a picture that starts is asked whether it is complete; client-go has no signal for it.
 const syncPoll = 10 * time.Millisecond
 
@@ -56,7 +63,7 @@ func (w Workflows) Follow(ctx context.Context, namespace, fleet string) (*Follow
 		return err
 	}
 	store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: &cache.ListWatch{
+		ListerWatcher: listing{&cache.ListWatch{
 			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 				o.LabelSelector = OfFleet(fleet)
 				list, err := client.List(ctx, o)
@@ -67,7 +74,7 @@ func (w Workflows) Follow(ctx context.Context, namespace, fleet string) (*Follow
 				watching, err := client.Watch(ctx, o)
 				return watching, note(err)
 			},
-		},
+		}},
 		ObjectType:   &metav1.PartialObjectMetadata{},
 		ResyncPeriod: time.Hour, // looks at its own store again; costs the API server nothing
 		Handler: cache.ResourceEventHandlerFuncs{

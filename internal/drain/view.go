@@ -82,8 +82,15 @@ func (v *view) hasSynced() bool {
 	return !slices.ContainsFunc(v.synced, func(synced cache.InformerSynced) bool { return !synced() })
 }
 
-func (v *view) listWatch(pods API, q query) *cache.ListWatch {
-	return &cache.ListWatch{
+// listing is a ListWatch that lists also where client-go would begin with a watch that sends what there is: pages bound the
+// memory as well, and API servers without such watches refuse them.
+type listing struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is what client-go asks, from v0.35 on.
+func (listing) IsWatchListSemanticsUnSupported() bool { return true }
+
+func (v *view) listWatch(pods API, q query) cache.ListerWatcher {
+	return listing{&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			// The reflector would accept a list from the API server's cache, which may be older than the cordon.
 			opts.ResourceVersion, opts.ResourceVersionMatch = "", ""
@@ -96,7 +103,7 @@ func (v *view) listWatch(pods API, q query) *cache.ListWatch {
 			watching, err := pods.Watch(ctx, opts)
 			return watching, v.note(ctx, "watching pods", err)
 		},
-	}
+	}}
 }
 
 // note keeps the reflector's last error, tells apart what it may go on trying, and returns the error.
