@@ -18,7 +18,7 @@ GOTEST = @mkdir -p $(REPORTS) && $(GOTESTSUM) --jsonfile-timing-events $(REPORTS
 PARTS := @MAKE='$(MAKE)' REPORTS=$(REPORTS) GOTESTSUM=$(GOTESTSUM) test/parts.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help build image check test lint unit schedules templates docs e2e demo sandbox-up sandbox-down bench soak
+.PHONY: help build image check test lint unit schedules templates docs e2e demo sandbox-up sandbox-down bench soak compat
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,13 @@ docs: $(GOTESTSUM)
 
 e2e: $(GOTESTSUM) ## recycle nodes of a real local cluster; needs root on Linux
 	$(GOTEST) -count=1 -timeout 30m -parallel 16 ./test/e2e/...
+
+# What a version of Argo or Kubernetes can break: retries, stopping, locks, exit handlers, one workflow that makes others, schedules.
+COMPAT := ^(TestRecycle|TestStoppedAndSubmittedAgain|TestSubmitsOfOneNode|TestFleetIsStoppedWithItsRecycles|TestCronWorkflowsAreFiredOnTheirSchedule)$$
+
+compat: export SANDBOX_RELEASE := oldest
+compat: $(GOTESTSUM) ## recycle nodes on the oldest Kubernetes and Argo supported, which it builds first; needs root on Linux
+	$(GOTEST) -count=1 -timeout 30m -parallel 8 -run '$(COMPAT)' ./test/e2e
 
 demo: ## recycle one node of a local cluster before your eyes; needs root on Linux
 	$(SANDBOX) demo

@@ -49,13 +49,15 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	ctx := context.Background()
-	_, notUp := sandbox.Open(sandbox.Options{})
+	options := sandboxOptions()
+	_, notUp := sandbox.Open(options)
 	started := time.Now()
-	cluster, err := sandbox.Up(ctx, sandbox.Options{Progress: func(p progress.Line) {
+	options.Progress = func(p progress.Line) {
 		if !p.Passing {
 			fmt.Printf("%5.1fs %s\n", time.Since(started).Seconds(), p.Text)
 		}
-	}})
+	}
+	cluster, err := sandbox.Up(ctx, options)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bringing the sandbox up:", err)
 		return 1
@@ -68,12 +70,17 @@ func run(m *testing.M) int {
 		code = m.Run()
 	}
 	if notUp != nil {
-		if err := sandbox.Down(ctx, sandbox.Options{}); err != nil {
+		if err := sandbox.Down(ctx, sandboxOptions()); err != nil {
 			fmt.Fprintln(os.Stderr, "taking the sandbox down:", err)
 			return 1
 		}
 	}
 	return code
+}
+
+// sandboxOptions are the zero value, but for the release of which make compat runs a part of the suite.
+func sandboxOptions() sandbox.Options {
+	return sandbox.Options{Release: os.Getenv("SANDBOX_RELEASE")}
 }
 
 func newSuite(c *sandbox.Cluster) (*suite, error) {
@@ -108,11 +115,14 @@ func newSuite(c *sandbox.Cluster) (*suite, error) {
 
 // addEvents adds Argo Events to the sandbox, beside what runs already.
 func addEvents() error {
-	_, err := sandbox.Up(context.Background(), sandbox.Options{Events: true, Progress: func(p progress.Line) {
+	options := sandboxOptions()
+	options.Events = true
+	options.Progress = func(p progress.Line) {
 		if !p.Passing {
 			fmt.Println("      events:", p.Text)
 		}
-	}})
+	}
+	_, err := sandbox.Up(context.Background(), options)
 	return err
 }
 

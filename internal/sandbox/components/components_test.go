@@ -1,6 +1,8 @@
 package components
 
 import (
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -176,5 +178,22 @@ func TestBatchesKeepTheOrderInWhichAClusterComesUp(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestWhatIsAddedToAReleaseIsGo(t *testing.T) {
+	for _, r := range releases() {
+		files := additions(r.argoModule())
+		if len(files) < 2 {
+			t.Errorf("%s: additions %v, want the page and code", r.Name, files)
+		}
+		for name, content := range files {
+			if !strings.HasSuffix(name, ".go") {
+				continue
+			}
+			if _, err := parser.ParseFile(token.NewFileSet(), name, content, parser.AllErrors); err != nil {
+				t.Errorf("%s: %v", r.Name, err)
+			}
+		}
 	}
 }

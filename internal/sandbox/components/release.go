@@ -28,6 +28,11 @@ func Current() Release {
 	}
 }
 
+// Oldest is the oldest one that is supported. It has no Argo Events: what starts recycles does not depend on it.
+func Oldest() Release {
+	return Release{Name: "oldest", Kubernetes: "v1.34.12", Argo: "v3.7.18", Kwok: "v0.7.0", Etcd: "v3.6.15"}
+}
+
 // ReleaseOf is the release of that name, the current one for none.
 func ReleaseOf(name string) (Release, error) {
 	if name == "" {
@@ -43,7 +48,7 @@ func ReleaseOf(name string) (Release, error) {
 	return Release{}, hint.Errorf("there are: "+strings.Join(names, ", "), "finding release %q: there is none of that name", name)
 }
 
-func releases() []Release { return []Release{Current()} }
+func releases() []Release { return []Release{Current(), Oldest()} }
 
 // argoModule is the module of Argo Workflows, whose path holds its major version.
 func (r Release) argoModule() string {

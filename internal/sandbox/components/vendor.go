@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 )
 
@@ -31,9 +32,8 @@ func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work strin
 	if output, err := gc.run(ctx, work, "mod", "vendor", "-e"); err != nil {
 		return fmt.Errorf("vendoring: %w\n%s", err, output)
 	}
-	argo := m.release.argoModule()
-	if err := mend(filepath.Join(work, "vendor", filepath.FromSlash(argo))); err != nil {
-		return fmt.Errorf("mending the vendored Argo Workflows: %w", err)
+	if err := mend(filepath.Join(work, "vendor"), m.release.argoModule()); err != nil {
+		return fmt.Errorf("mending the vendored packages: %w", err)
 	}
 	if m.withEvents() {
 		err := copyManifests(ctx, gc, manifests{
@@ -45,34 +45,60 @@ func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work strin
 		}
 	}
 	return copyManifests(ctx, gc, manifests{
-		work: work, module: argo, to: b.ArgoManifests(),
+		work: work, module: m.release.argoModule(), to: b.ArgoManifests(),
 		folders: []string{"base/crds/full", "base/workflow-controller", "cluster-install-no-crds/workflow-controller-rbac"},
 	})
 }
 
-// bookmark is what client-go 0.36 wants of a store. Argo's own, which its server and its command line link, keeps no
-// resource version that could be asked for.
-const bookmark = `package store
+// mend adds to a vendor folder what the module zip of Argo Workflows lacks (module zips carry neither symbolic links nor the
+// built user interface) and what programs miss in Kubernetes libraries of another version than they ask for.
+func mend(vendor, argo string) error {
+	link := filepath.Join(vendor, filepath.FromSlash(argo), "workflow", "executor", "osspecific", "signal_linux.go")
+	if err := os.Symlink("signal_darwin.go", link); err != nil {
+		return err
+	}
+	for name, content := range additions(argo) {
+		file := filepath.Join(vendor, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// additions are the files that the release with this module of Argo Workflows needs, by their paths in the vendor folder.
+func additions(argo string) map[string]string {
+	out := map[string]string{argo + "/ui/dist/app/index.html": "<!doctype html><title>built without the user interface</title>\n"}
+	switch path.Base(argo) {
+	case "v3":
+		// For labels.Labels of apimachinery 0.34; Argo Workflows 4 has the same.
+		out[argo+"/workflow/executor/lookup.go"] = `package executor
+
+import "github.com/tidwall/gjson"
+
+func (g gjsonLabels) Lookup(label string) (string, bool) {
+	result := gjson.GetBytes(g.json, label)
+	return result.String(), result.Exists()
+}
+`
+		// For kwok 0.7: a constant of apimachinery 0.33, for a way of watching that is off.
+		out["k8s.io/apimachinery/pkg/apis/meta/v1/blueprint.go"] = `package v1
+
+const InitialEventsListBlueprintAnnotationKey = "kubernetes.io/initial-events-list-blueprint"
+`
+	case "v4":
+		// For cache.Store of client-go 0.36. This store keeps no resource version that could be asked for.
+		out[argo+"/server/workflow/store/bookmark.go"] = `package store
 
 func (s *SQLiteStore) Bookmark(string) {}
 
 func (s *SQLiteStore) LastStoreSyncResourceVersion() string { return "" }
 `
-
-// mend adds what Argo's module zip lacks: module zips carry neither symbolic links nor the built user interface.
-func mend(argo string) error {
-	link := filepath.Join(argo, "workflow", "executor", "osspecific", "signal_linux.go")
-	if err := os.Symlink("signal_darwin.go", link); err != nil {
-		return err
 	}
-	page := filepath.Join(argo, "ui", "dist", "app", "index.html")
-	if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(page, []byte("<!doctype html><title>built without the user interface</title>\n"), 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(argo, "server", "workflow", "store", "bookmark.go"), []byte(bookmark), 0o644)
+	return out
 }
 
 // manifests are folders of a module's manifests, and where to keep them.
