@@ -22,10 +22,10 @@ import (
 )
 
 // fakeAPI is client-go's fake with what it lacks of an API server: field selectors in list and watch, label selectors in
-// watch, and evictions that respect budgets and UIDs. Who manages a field it does not write down: nothing here asks, and
-// that costs a third of a recycle.
+// watch, and evictions that respect budgets and UIDs. It is the simple one: NewClientset,
+// which is to replace it, writes down who manages which field; nothing here asks, and that costs a third of a recycle.
 func (w *world) fakeAPI() *fake.Clientset {
-	kube := fake.NewSimpleClientset() //nolint:staticcheck // NewClientset, which is to be used instead, writes it down
+	kube := fake.NewSimpleClientset()
 	w.completeAPI(&kube.Fake, kube.Tracker())
 	return kube
 }
