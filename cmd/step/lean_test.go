@@ -29,7 +29,7 @@ var initialized = regexp.MustCompile(`(?m)^init (\S+) @.* (\d+) bytes, \d+ alloc
 func TestTheProgramStaysLean(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "step")
 	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-s -w -X main.version=v0.0.0", "-o", program, ".")
-	build.Env = append(os.Environ(), "GOFLAGS=-trimpath", "CGO_ENABLED=0")
+	build.Env = append(build.Environ(), "GOFLAGS=-trimpath", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -43,7 +43,7 @@ func TestTheProgramStaysLean(t *testing.T) {
 	}
 
 	run := exec.Command(program, "version")
-	run.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	run.Env = append(run.Environ(), "GODEBUG=inittrace=1")
 	trace, err := run.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, trace)

@@ -49,9 +49,9 @@ func completeFlags() []cli.Flag {
 }
 
 const (
-	hookForm  = `^[A-Za-z0-9_/-]{1,255}$` // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
-	tokenForm = `^[0-9A-Za-z-]{1,36}$`    // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RecordLifecycleActionHeartbeat.html
-	groupForm = `^[^\x00-\x1f\x7f:]{1,255}$`
+	hookForm   = `^[A-Za-z0-9_/-]{1,255}$` // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
+	actionForm = `^[0-9A-Za-z-]{1,36}$`    // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RecordLifecycleActionHeartbeat.html
+	groupForm  = `^[^\x00-\x1f\x7f:]{1,255}$`
 )
 
 func readLifecycle(c *cli.Context, o *Options) (err error) {
@@ -70,7 +70,7 @@ func readLifecycle(c *cli.Context, o *Options) (err error) {
 		return hint.Errorf("the event says it: AutoScalingGroupName", "--asg-name %q is missing or malformed", l.Group)
 	case !matches(hookForm, l.Hook):
 		return hint.Errorf("the event says it: LifecycleHookName", "--lifecycle-hook %q is missing or malformed", l.Hook)
-	case !matches(tokenForm, l.Token):
+	case !matches(actionForm, l.Token):
 		return hint.Errorf("the event says it: LifecycleActionToken", "--lifecycle-token %q is missing or malformed", l.Token)
 	case began != "":
 		if l.Began, err = time.Parse(time.RFC3339, began); err != nil {

@@ -118,7 +118,7 @@ func isRFC3339(text string) bool {
 			return false
 		}
 	}
-	if zone != "Z" && (!(masked(zone, "+00:00") || masked(zone, "-00:00")) || zone[1:3] > "23" || zone[4:] > "59") {
+	if zone != "Z" && ((!masked(zone, "+00:00") && !masked(zone, "-00:00")) || zone[1:3] > "23" || zone[4:] > "59") {
 		return false
 	}
 	_, err := time.Parse(time.RFC3339, text)
