@@ -26,7 +26,7 @@ func big(p *corev1.Pod) {
 	}
 	p.Annotations = map[string]string{"example.com/config": strings.Repeat("y", 500)}
 	p.Labels = map[string]string{"app": "batch", "team": "a", "pod-template-hash": "5d4f8c7b6"}
-	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"z":"` + strings.Repeat("z", 3000) + `"}}`)}}}
+	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"z":"` + strings.Repeat("z", 3000) + `"}}`)}}
 }
 
 func fill(s *server, n int, change ...func(*corev1.Pod)) {

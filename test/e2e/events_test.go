@@ -251,9 +251,9 @@ func (b *bus) known(wf wfv1.Workflow) bool {
 // bus is a sandbox with Argo Events, as seen by who sends events to it.
 type bus struct {
 	*scenario
-	queue, dead string // URLs
-	began       time.Time
-	madeUp      *sync.Map // ids of instances that do not exist
+	queue  string // URL
+	began  time.Time
+	madeUp *sync.Map // ids of instances that do not exist
 }
 
 // givenBus is a bus whose scenario has no group.
