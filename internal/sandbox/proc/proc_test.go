@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,13 +70,20 @@ func TestStopEndsAProcessThatDoesNotListenAndItsChildren(t *testing.T) {
 	if err := s.AwaitReady(t.Context(), r, 10*time.Second, ready(s, "deaf")); err != nil {
 		t.Fatal(err)
 	}
-	child := strings.Fields(s.Tail("deaf", 1))[1]
+	pid, err := strconv.Atoi(strings.Fields(s.Tail("deaf", 1))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := readStat(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Stop(t.Context(), r.Record, 50*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	content, err := os.ReadFile("/proc/" + child + "/stat")
-	if st, _ := parseStat(string(content)); err == nil && st.state != 'Z' {
-		t.Errorf("child %s still runs", child)
+	// It was killed together with its parent, which alone is waited for.
+	if !gone(t.Context(), Record{PID: pid, Ticks: child.startTicks}, killed) {
+		t.Errorf("child %d still runs", pid)
 	}
 }
 
