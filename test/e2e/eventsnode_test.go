@@ -80,7 +80,7 @@ func TestTerminationHook(t *testing.T) {
 	t.Parallel()
 	b := givenGroup(t, "hook")
 	id := b.ids[0]
-	b.waitsFor(2 * time.Minute)
+	b.waitsFor(10 * time.Minute)
 	b.batch(id, "long", endless)
 	b.service(id, "web", 2, 1)
 	_, err := b.groups.SetInstanceProtection(b.Context(), &autoscaling.SetInstanceProtectionInput{AutoScalingGroupName: &b.group, InstanceIds: b.ids[1:], ProtectedFromScaleIn: aws.Bool(true)})

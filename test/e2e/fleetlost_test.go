@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -22,9 +24,9 @@ func TestFleetIsLostAndSubmittedAgain(t *testing.T) {
 	first := s.fleet(parameters...)
 	first.child(old[0]).running("drain")
 
-	lost := first.running("fleet")
-	s.must(s.kube.CoreV1().Pods(s.cluster.Namespace).Delete(t.Context(), lost, *metav1.NewDeleteOptions(0)))
-	first.triesAgain("fleet", 2)
+	lost := first.pod("fleet")
+	s.must(s.kube.CoreV1().Pods(s.cluster.Namespace).Delete(t.Context(), lost.Name, *metav1.NewDeleteOptions(0)))
+	first.hasSuccessor("fleet", lost)
 	first.interrupt("terminate")
 	first.ends(wfv1.WorkflowFailed)
 	if n := len(first.attempts("finish")); n > 0 {
@@ -51,4 +53,29 @@ func TestFleetIsLostAndSubmittedAgain(t *testing.T) {
 	if away, _ := s.away(); runs.peak() != 1 || away.peak() > 1 {
 		t.Errorf("at once: %d recycles by Argo, %d instances by AWS, want 1", runs.peak(), away.peak())
 	}
+}
+
+// pod is that of a step's attempt that runs.
+func (r recycle) pod(step string) *corev1.Pod {
+	r.Helper()
+	pod, err := r.kube.CoreV1().Pods(r.cluster.Namespace).Get(r.Context(), r.running(step), metav1.GetOptions{})
+	r.must(err)
+	return pod
+}
+
+// hasSuccessor waits until another pod works in the place of one that is lost. Argo gives it the same name where it had not
+// seen the lost one run yet, and otherwise makes it another attempt.
+func (r recycle) hasSuccessor(step string, lost *corev1.Pod) {
+	r.Helper()
+	r.await(3*time.Minute, "a successor of pod "+lost.Name, func(ctx ctx) (bool, string, error) {
+		name := r.runs(step)
+		if name == "" {
+			return false, "no attempt runs", nil
+		}
+		pod, err := r.kube.CoreV1().Pods(r.cluster.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		return pod.UID != lost.UID && pod.Status.Phase == corev1.PodRunning, fmt.Sprintf("%s is %s, the same: %t", name, pod.Status.Phase, pod.UID == lost.UID), nil
+	})
 }

@@ -232,12 +232,18 @@ func (s *scenario) ours(readOnly bool) []awssim.Call {
 	calls, err := s.calls(s.Context(), s.since)
 	s.must(err)
 	return slices.DeleteFunc(calls, func(c awssim.Call) bool {
-		mine := false
-		for value := range maps.Values(c.Params) {
-			mine = mine || value == s.group || slices.Contains(s.ids, value) || (s.template != "" && value == s.template)
-		}
-		return !mine || !strings.Contains(c.UserAgent, "app/eks-recycle") || (c.ReadOnly && !readOnly)
+		return !s.concerns(c) || !strings.Contains(c.UserAgent, "app/eks-recycle") || (c.ReadOnly && !readOnly)
 	})
+}
+
+// concerns tells whether a call is about the group, its first instances or its launch template.
+func (s *scenario) concerns(c awssim.Call) bool {
+	for value := range maps.Values(c.Params) {
+		if value == s.group || slices.Contains(s.ids, value) || (s.template != "" && value == s.template) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *scenario) actions() []string {
@@ -281,7 +287,9 @@ func (s *scenario) tell(ctx context.Context) {
 		s.Errorf("reading the call log: %v", err)
 	}
 	for _, c := range calls {
-		s.Logf("%s %s %s %v %s", c.Time.Format(time.TimeOnly), c.Service, c.Action, c.Params, c.ErrorCode)
+		if s.concerns(c) {
+			s.Logf("%s %s %s %v %s", c.Time.Format(time.TimeOnly), c.Service, c.Action, c.Params, c.ErrorCode)
+		}
 	}
 }
 
