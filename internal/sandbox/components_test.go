@@ -13,13 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
-	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/programs"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func testLayout() layout {
-	return layout{root: "/checkout", state: "/checkout/.sandbox", machine: "/run/machine", release: components.Current()}
+	return layout{root: "/checkout", state: "/checkout/.sandbox", machine: "/run/machine", release: programs.Current()}
 }
 
 func TestComponentsAreRunAsRecorded(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
-	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/programs"
 )
 
 // machineDir holds what must have a short path (Unix sockets) or be found by every checkout on the machine: there is
@@ -22,7 +22,7 @@ type layout struct {
 	root    string
 	state   string
 	machine string
-	release components.Release
+	release programs.Release
 }
 
 func newLayout(o Options) (layout, error) {
@@ -44,7 +44,7 @@ func newLayout(o Options) (layout, error) {
 	if err != nil {
 		return layout{}, fmt.Errorf("finding the state folder: %w", err)
 	}
-	release, err := components.ReleaseOf(o.Release)
+	release, err := programs.ReleaseOf(o.Release)
 	if err != nil {
 		return layout{}, err
 	}

@@ -9,8 +9,8 @@ import (
 	"os"
 	goruntime "runtime"
 
-	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/image"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/programs"
 )
 
 func digest(path string) (string, error) {
@@ -27,7 +27,7 @@ func digest(path string) (string, error) {
 }
 
 // fingerprint tells one make of the sandbox from another: a running one of another make is replaced.
-func (s sandbox) fingerprint(ctx context.Context, build *components.Build) (string, error) {
+func (s sandbox) fingerprint(ctx context.Context, build *programs.Build) (string, error) {
 	if err := build.Await(ctx, "sandbox"); err != nil {
 		return "", err
 	}
@@ -37,7 +37,7 @@ func (s sandbox) fingerprint(ctx context.Context, build *components.Build) (stri
 	}
 	h := sha256.New()
 	fmt.Fprintln(h, own)
-	for _, program := range components.Cluster() {
+	for _, program := range programs.Cluster() {
 		fmt.Fprintln(h, program, build.Key(program))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

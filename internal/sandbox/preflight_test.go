@@ -85,8 +85,8 @@ func TestAwaitPortsWaitsForAPortToBeFree(t *testing.T) {
 func TestFindRoot(t *testing.T) {
 	root := t.TempDir()
 	writeFile(t, filepath.Join(root, "go.mod"), "module "+modulePath+"\n\ngo 1.25\n")
-	nested := filepath.Join(root, "internal", "sandbox", "components", "etcd")
-	writeFile(t, filepath.Join(nested, "go.mod"), "module "+modulePath+"/internal/sandbox/components/etcd\n")
+	nested := filepath.Join(root, "internal", "sandbox", "programs", "etcd")
+	writeFile(t, filepath.Join(nested, "go.mod"), "module "+modulePath+"/internal/sandbox/programs/etcd\n")
 	if got, err := findRoot(nested); err != nil || got != root {
 		t.Errorf("got %q, %v, want %q", got, err, root)
 	}

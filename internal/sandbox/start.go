@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/eks-recycle/eks-recycle/internal/poll"
-	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/image"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/programs"
 )
 
 // quickly is the wait loop for what takes a second or so on one machine.
@@ -52,22 +52,22 @@ func (s sandbox) run(ctx context.Context, set proc.Set, c component) error {
 }
 
 // startBuild begins to build the programs, and the project's own.
-func (s sandbox) startBuild(ctx context.Context, programs []string) (*components.Build, error) {
-	builder := components.Builder{
+func (s sandbox) startBuild(ctx context.Context, wanted []string) (*programs.Build, error) {
+	builder := programs.Builder{
 		Release:  s.layout.release,
 		Root:     s.layout.root,
-		Source:   filepath.Join(s.layout.root, "internal", "sandbox", "components"),
+		Source:   filepath.Join(s.layout.root, "internal", "sandbox", "programs"),
 		Cache:    s.layout.cache(),
 		Progress: s.passing,
 	}
-	return builder.Start(ctx, programs...)
+	return builder.Start(ctx, wanted...)
 }
 
 // startup is a cluster of the sandbox's own that comes up while its programs are still being built: each part waits for
 // its program and for the parts that it needs.
 type startup struct {
 	sandbox
-	build   *components.Build
+	build   *programs.Build
 	runtime runtime
 	set     proc.Set
 	// Closed when containerd runs, and when the images of Argo's pods are there: the kubelet of a pod whose image is missing

@@ -7,9 +7,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/image"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/programs"
 )
 
 func (s sandbox) up(ctx context.Context, o Options) (*Cluster, error) {
@@ -26,14 +26,14 @@ func (s sandbox) up(ctx context.Context, o Options) (*Cluster, error) {
 	if err := installPackages(ctx, func(text string) { s.say("%s", text) }); err != nil {
 		return nil, err
 	}
-	programs := components.Cluster()
+	wanted := programs.Cluster()
 	if o.Events && s.layout.release.Events == "" {
 		return nil, fmt.Errorf("adding events: release %q has no Argo Events", s.layout.release.Name)
 	}
 	if o.Events {
-		programs = append(programs, components.Events()...)
+		wanted = append(wanted, programs.Events()...)
 	}
-	build, err := s.startBuild(ctx, programs)
+	build, err := s.startBuild(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func requireAlive(set proc.Set) error {
 
 // bringUp starts everything, on a machine from which an earlier run is cleared away first. It gives up as soon as a process
 // ends or a program cannot be built, and then stops what it started.
-func (s sandbox) bringUp(ctx context.Context, build *components.Build, fingerprint string) (*Cluster, error) {
+func (s sandbox) bringUp(ctx context.Context, build *programs.Build, fingerprint string) (*Cluster, error) {
 	if err := s.down(ctx); err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (s sandbox) bringUp(ctx context.Context, build *components.Build, fingerpri
 	return nil, errors.Join(err, s.down(ctx))
 }
 
-func (s sandbox) startAndInstall(ctx context.Context, build *components.Build, c *Cluster) error {
+func (s sandbox) startAndInstall(ctx context.Context, build *programs.Build, c *Cluster) error {
 	if err := s.prepareMachine(ctx); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
-	"github.com/eks-recycle/eks-recycle/internal/sandbox/components"
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/programs"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
 )
 
@@ -36,7 +36,7 @@ func build(ctx context.Context) (string, error) {
 	}
 	printer := progress.NewPrinter(os.Stderr, progress.IsTerminal(os.Stderr))
 	defer printer.Close()
-	b := components.Builder{Root: root, Release: components.Current(), Cache: filepath.Join(root, ".sandbox", "cache"), Progress: func(line string) {
+	b := programs.Builder{Root: root, Release: programs.Current(), Cache: filepath.Join(root, ".sandbox", "cache"), Progress: func(line string) {
 		printer.Show(progress.Line{Text: "the sandbox's command: " + line, Passing: true})
 	}}
 	return b.Command(ctx)

@@ -1,8 +1,8 @@
-// Package components builds the sandbox's programs (Kubernetes, Argo Workflows, kwok, etcd, and if asked Argo Events and
+// Package programs builds the sandbox's programs (Kubernetes, Argo Workflows, kwok, etcd, and if asked Argo Events and
 // NATS) from their published Go modules: no container registry and no release download is needed, only the Go module proxy. The versions are those of the
 // go.mod files in the folders beside this file. What was built is kept until one of those files, the build flags or the Go
 // version changes. It does not run anything that it builds.
-package components
+package programs
 
 import (
 	"slices"

@@ -1,4 +1,4 @@
-package components
+package programs
 
 import (
 	"context"
@@ -61,7 +61,7 @@ func (b Builder) Start(ctx context.Context, programs ...string) (*Build, error) 
 	}
 	for _, dir := range []string{filepath.Join(b.Cache, "own"), b.of("bin"), b.of("keys")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("creating the cache of components: %w", err)
+			return nil, fmt.Errorf("creating the cache of programs: %w", err)
 		}
 	}
 	build := &Build{Builder: b, keys: map[string]string{}, gates: map[string]chan struct{}{}}
@@ -146,12 +146,12 @@ func (b *Build) published(gc toolchain, m module, meter *meter) error {
 		return fmt.Errorf("removing the last work folder: %w", err)
 	}
 	if err := b.prepare(b.ctx, gc, m, b.workDir()); err != nil {
-		return fmt.Errorf("preparing to build the components: %w", err)
+		return fmt.Errorf("preparing to build the programs: %w", err)
 	}
 	meter.expect(b.ctx, gc, m, b.workDir())
 	for _, batch := range m.batches() {
 		if err := b.buildBatch(gc, batch, meter); err != nil {
-			return fmt.Errorf("building the components: %w", err)
+			return fmt.Errorf("building the programs: %w", err)
 		}
 	}
 	return nil

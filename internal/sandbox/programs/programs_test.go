@@ -1,4 +1,4 @@
-package components
+package programs
 
 import (
 	"go/parser"
