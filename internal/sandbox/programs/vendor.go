@@ -9,7 +9,7 @@ import (
 )
 
 // fixesVersion is part of the cache key: raise it when mend or the folders of manifests change.
-const fixesVersion = 2
+const fixesVersion = 3
 
 // prepare lays out the folder that a module is built in: its packages in a vendor folder, in which what the published zips
 // lack is added.
@@ -46,7 +46,7 @@ func (b Builder) prepare(ctx context.Context, gc toolchain, m module, work strin
 	}
 	return copyManifests(ctx, gc, manifests{
 		work: work, module: m.release.argoModule(), to: b.ArgoManifests(),
-		folders: []string{"base/crds/full", "base/workflow-controller", "cluster-install-no-crds/workflow-controller-rbac"},
+		folders: []string{"base/crds/minimal", "base/workflow-controller", "cluster-install-no-crds/workflow-controller-rbac"},
 	})
 }
 
