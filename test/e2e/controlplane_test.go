@@ -18,7 +18,8 @@ import (
 
 // One recycle waits for a pod while one part of the control plane after the other breaks down under it; each time it goes
 // on, and nothing else happens to the node or its group. Another recycle waits for its replacement meanwhile, which cannot be
-// launched before all is well again.
+// launched before all is well again. Events come while their bus is away: a trigger of Argo Events 1.9 that has more than one
+// event to deal with at that moment would never take another one, so none has any.
 func TestControlPlaneBreaksInMidDrain(t *testing.T) {
 	all := sideBySide(t, "broken", "broken-standby")
 	s, caught := all[0], all[1]
@@ -27,7 +28,15 @@ func TestControlPlaneBreaksInMidDrain(t *testing.T) {
 	r, early := s.submit("instance-id="+s.ids[0], "claim-duration=10s"), caught.submit("instance-id="+caught.ids[0], "claim-duration=10s")
 	r.running("drain")
 	caught.onStandby()
-	s.must(s.eventsUp())
+	t.Run("nothing is lost while the bus is away", func(t *testing.T) {
+		b := givenBus(t)
+		var ids []string
+		b.must(b.cluster.Restart(t.Context(), "nats", func(ctx context.Context) error {
+			ids = b.terminations(3)
+			return sandbox.Away(2 * time.Second)(ctx)
+		}))
+		b.start(append(ids, b.terminations(2)...))
+	})
 
 	for _, breakdown := range []struct {
 		name    string

@@ -113,9 +113,9 @@ func (s *scenario) clean() {
 	for _, m := range s.asg().Instances {
 		ids = append(ids, *m.InstanceId)
 	}
-	nodes, err := s.kube.CoreV1().Nodes().List(s.Context(), metav1.ListOptions{})
+	nodes, err := s.groupsNodes(s.Context())
 	s.must(err)
-	for _, n := range nodes.Items {
+	for _, n := range nodes {
 		if !slices.Contains(ids, instanceOf(n)) {
 			continue
 		}

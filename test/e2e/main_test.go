@@ -20,7 +20,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
@@ -90,7 +92,9 @@ func newSuite(c *sandbox.Cluster) (*suite, error) {
 	}
 	config.QPS, config.Burst = 100, 200
 	s := &suite{cluster: c}
-	if s.kube, err = kubernetes.NewForConfig(config); err != nil {
+	binary := rest.CopyConfig(config)
+	binary.AcceptContentTypes, binary.ContentType = runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON, runtime.ContentTypeProtobuf
+	if s.kube, err = kubernetes.NewForConfig(binary); err != nil {
 		return nil, err
 	}
 	if s.workflows, err = wfclient.NewForConfig(config); err != nil {
@@ -110,7 +114,7 @@ func newSuite(c *sandbox.Cluster) (*suite, error) {
 	}
 	s.eventsUp = sync.OnceValue(addEvents)
 	// An event source hides a message that it cannot take for two minutes.
-	return s, s.control(context.Background(), http.MethodPut, "config", map[string]string{"hiddenAtMost": "20s"}, nil)
+	return s, s.control(context.Background(), http.MethodPut, "config", map[string]string{"hiddenAtMost": "10s"}, nil)
 }
 
 // addEvents adds Argo Events to the sandbox, beside what runs already.

@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
@@ -161,7 +162,7 @@ func (s *scenario) await(atMost time.Duration, what string, condition poll.Condi
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), patience*atMost)
 	defer cancel()
-	loop := poll.Loop{Interval: 500 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+	loop := poll.Loop{Interval: time.Second, Log: slog.New(slog.DiscardHandler)}
 	if err := loop.Until(ctx, condition); err != nil {
 		s.Fatalf("waiting for %s: %v", what, err)
 	}
@@ -188,12 +189,12 @@ func (s *scenario) members(state astypes.LifecycleState) []string {
 
 // readyNodes maps instances to the names of their Ready Nodes.
 func (s *scenario) readyNodes(ctx context.Context, ids []string) (map[string]string, error) {
-	nodes, err := s.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	nodes, err := s.groupsNodes(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ready := map[string]string{}
-	for _, n := range nodes.Items {
+	for _, n := range nodes {
 		id := instanceOf(n)
 		for _, c := range n.Status.Conditions {
 			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue && slices.Contains(ids, id) {
@@ -202,6 +203,15 @@ func (s *scenario) readyNodes(ctx context.Context, ids []string) (map[string]str
 		}
 	}
 	return ready, nil
+}
+
+// groupsNodes lists the Nodes of instances that the group launched.
+func (s *scenario) groupsNodes(ctx context.Context) ([]corev1.Node, error) {
+	list, err := s.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(s.ofGroup()).String()})
+	if err != nil {
+		return nil, err
+	}
+	return list.Items, nil
 }
 
 // instanceOf reads a Node's instance off its providerID.
