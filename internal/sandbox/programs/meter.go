@@ -17,13 +17,16 @@ const (
 	timeBeforeEstimate  = 15 * time.Second
 )
 
-// meter says how far a build is, and estimates how long it will take: the size of a package's source stands for the time
-// that it takes to compile.
+// perPackage is what a package costs whatever its size, in bytes of source that compile in the same time: small packages take
+// longer for their size.
+const perPackage = 50_000
+
+// meter says how far a build is, and estimates how long it will take from the number of packages and the size of their source.
 type meter struct {
 	show func(line string)
 
 	mu      sync.Mutex
-	left    map[string]int64 // bytes of source of the packages that are to be compiled
+	left    map[string]int64 // what the packages that are to be compiled cost, in bytes of source
 	named   map[string]bool  // packages that have been compiled
 	first   time.Time        // when the first one had been
 	all     int64
@@ -66,9 +69,10 @@ func (m *meter) add(pkg string, bytes int64) {
 	if _, known := m.left[pkg]; known || m.named[pkg] {
 		return
 	}
-	m.left[pkg] = bytes
-	m.all += bytes
-	m.leftSum += bytes
+	cost := bytes + perPackage
+	m.left[pkg] = cost
+	m.all += cost
+	m.leftSum += cost
 }
 
 // compiled takes note of a package that has been compiled.

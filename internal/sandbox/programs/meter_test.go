@@ -16,7 +16,7 @@ func TestTimeLeftIsEstimatedFromTheSourceThatIsLeft(t *testing.T) {
 		for _, p := range []struct {
 			path  string
 			bytes int64
-		}{{"early", 1000}, {"first", 10}, {"second", 190}, {"large", 700}, {"second", 190}, {"last", 100}} {
+		}{{"early", 9_000_000}, {"first", 0}, {"second", 950_000}, {"large", 3_450_000}, {"second", 950_000}, {"last", 450_000}} {
 			m.add(p.path, p.bytes)
 		}
 		for _, pkg := range []string{"first", "second", "large", "unexpected", "last"} {
@@ -27,7 +27,7 @@ func TestTimeLeftIsEstimatedFromTheSourceThatIsLeft(t *testing.T) {
 			"compiling: 1 packages done, 0 to go",
 			// A hundredth of the source says nothing of the speed.
 			"compiling: 2 packages done, 3 to go",
-			// 200 bytes in two minutes, 800 to go; what two programs need counts once, and what was compiled before not at all.
+			// A fifth in two minutes; what two programs need counts once, and what was compiled before not at all.
 			"compiling: 3 packages done, 2 to go, about 8 minutes left",
 			"compiling: 4 packages done, 1 to go, less than a minute left",
 			"compiling: 5 packages done, 1 to go, less than a minute left",
