@@ -18,7 +18,7 @@ GOTEST = @mkdir -p $(REPORTS) && $(GOTESTSUM) --jsonfile-timing-events $(REPORTS
 PARTS := @MAKE='$(MAKE)' REPORTS=$(REPORTS) GOTESTSUM=$(GOTESTSUM) test/parts.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help build image check test lint unit schedules templates docs e2e demo sandbox-up sandbox-down bench soak compat
+.PHONY: help build image check test lint unit crashes schedules templates docs e2e demo sandbox-up sandbox-down bench soak compat
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,14 +34,20 @@ check: $(GOTESTSUM) ## before a commit: lint, unit, 1,000 random schedules, temp
 
 check: export SCHEDULES ?= 1000
 
-test: $(GOTESTSUM) ## run everything: what check runs with all random schedules, then e2e
-	$(PARTS) lint unit schedules templates docs e2e
+test: $(GOTESTSUM) ## run everything: what check runs, with all random schedules; crashes; e2e
+	$(PARTS) lint unit crashes schedules templates docs e2e
 
 lint: $(LINT) ## lint the code, import doors included
 	$(LINT) run --allow-parallel-runners ./...
 
-unit: $(GOTESTSUM) ## unit tests, whole recycles against the simulator, a crash at every call
-	$(GOTEST) -timeout 15m -skip '^TestRandomSchedules$$' ./cmd/... ./internal/...
+# Minutes of whole recycles in virtual time, too long for what is run before each commit.
+CRASHES := ^(TestCrashAtEveryCall|TestFleetOfManyNodes)$$
+
+unit: $(GOTESTSUM) ## unit tests, whole recycles against the simulator
+	$(GOTEST) -timeout 15m -skip '^TestRandomSchedules$$|$(CRASHES)' ./cmd/... ./internal/...
+
+crashes: $(GOTESTSUM) ## a crash at every call of a recycle, and fleets of many nodes
+	$(GOTEST) -timeout 15m -run '$(CRASHES)' ./internal/cli
 
 schedules: $(GOTESTSUM) ## play 20,000 random schedules, or SCHEDULES
 	$(GOTEST) -timeout 30m -run '^TestRandomSchedules$$' ./internal/cli
