@@ -116,7 +116,7 @@ func (c *Client) Detach(ctx context.Context, group, id string) (Group, error) {
 				return false, "looking again: " + err.Error(), nil
 			}
 			return false, status, err
-		case strings.HasPrefix(m.Lifecycle, "Terminat"): // somebody else's doing, and the end that it was to come to
+		case strings.HasPrefix(m.Lifecycle, "Terminat"): // terminated by someone else; the instance ends as intended
 			return false, status, nil
 		case m.Lifecycle == Standby, m.Lifecycle == Detaching, m.Lifecycle == EnteringStandby, strings.HasPrefix(m.Lifecycle, Pending):
 			return false, status, nil
@@ -228,7 +228,7 @@ func (c *Client) shutDown(ctx context.Context, id string, action Action) error {
 	return err
 }
 
-// Compare says what of a group changed during a detach that should not have: somebody else's doing, or AWS's.
+// Compare says what of a group changed during a detach that should not have, because of someone else or of AWS.
 // before may have the target on standby, or back in service on the slow way round, when the detach takes its share of the
 // desired capacity with it.
 func Compare(before, after Group, id string) (differences []string) {

@@ -170,5 +170,5 @@ func (c *Client) standbySince(ctx context.Context, group, id string) (time.Time,
 		}
 	}
 	return time.Time{}, hint.Errorf("bring it back first: step restore --instance-id "+id+", then submit again",
-		"instance %q of Auto Scaling group %q is on standby, but the group no longer says since when: its replacement cannot be told", id, group)
+		"instance %q of Auto Scaling group %q is on standby, but the group no longer says since when: cannot identify its replacement", id, group)
 }

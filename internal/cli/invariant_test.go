@@ -160,7 +160,7 @@ func (w *witness) event(before awssim.GroupView, e awssim.Event) {
 	}
 }
 
-// suspending reports that a recycle is about to suspend a process, or has: what another hand suspends then cannot be told
+// suspending reports that a recycle is about to suspend a process, or has: what another hand suspends then cannot be distinguished
 // from that.
 func (w *witness) suspending() bool {
 	for name, lease := range w.leases {

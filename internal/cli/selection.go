@@ -225,7 +225,7 @@ func (l *launching) of(ctx context.Context, pool *asg.Pool) ([]asg.Way, error) {
 	}
 	if gone != "" {
 		ways = nil
-		l.warn(ctx, fmt.Sprintf("launch template %s of Auto Scaling group %s does not exist in the version that the group names: drift of its nodes cannot be told, and it can replace none", gone, pool.Name))
+		l.warn(ctx, fmt.Sprintf("launch template %s of Auto Scaling group %s does not exist in the version that the group names: cannot check its nodes for drift, and the group cannot replace any", gone, pool.Name))
 	}
 	l.ways[pool] = ways
 	return ways, nil

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// hostState is what the sandbox's programs change on the machine outside their own folders, and cannot be told not to:
+// hostState is what the sandbox's programs change on the machine outside their own folders, and have no setting to prevent:
 // the kubelet and the bridge plugin set kernel settings and create folders at fixed places.
 type hostState struct {
 	Sysctls map[string]string `json:"sysctls"`
