@@ -82,12 +82,12 @@ func TestPreflight(t *testing.T) {
 		"in no group":                   {target: target("", groupless), message: "belongs to no Auto Scaling group", hint: "only members"},
 		"Karpenter's":                   {target: target("", groupless, tagged("karpenter.sh/nodepool", "default")), message: `is managed by Karpenter (NodePool "default")`, hint: "let Karpenter replace it"},
 		"spot, to be stopped":           {target: target(InService, func(t *Target) { t.Instance.Spot = true }), message: "is a spot instance and cannot be stopped", hint: "--action terminate"},
-		"spot, to be terminated":        {target: target(InService, func(t *Target) { t.Instance.Spot = true }), action: Terminate},
+		"spot, to be terminated":        {target: target(InService, func(t *Target) { t.Instance.Spot = true }), action: Terminate{}},
 		"instance store, to be stopped": {target: target(InService, func(t *Target) { t.Instance.RootOnInstanceStore = true }), message: "has its root volume on the instance store and cannot be stopped", hint: "--action terminate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if c.action == "" {
-				c.action = Stop
+			if c.action == nil {
+				c.action = Stop{}
 			}
 			warnings, err := Preflight(c.target, c.action, c.refresh)
 			if (err != nil) != (c.message != "") || (err != nil && (!strings.Contains(err.Error(), c.message) || !strings.Contains(hint.Of(err), c.hint))) {

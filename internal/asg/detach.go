@@ -40,7 +40,7 @@ func (r Retirement) tags(id string) *ec2.CreateTagsInput {
 		{Key: aws.String(TagGroup), Value: aws.String(r.Group)},
 		{Key: aws.String(TagNode), Value: aws.String(r.Node)},
 		{Key: aws.String(TagReplacement), Value: aws.String(r.Replacement)},
-		{Key: aws.String(TagAction), Value: aws.String(string(r.Action))},
+		{Key: aws.String(TagAction), Value: aws.String(r.Action.String())},
 	}}
 }
 
@@ -48,15 +48,11 @@ func (r Retirement) tags(id string) *ec2.CreateTagsInput {
 // permissions are those on the group, EC2's those on the instance: it is better to learn of a missing tag now than after
 // pods were waited for a day.
 func (c *Client) MayRetire(ctx context.Context, id string, action Action) error {
-	probe := Retirement{At: time.Now()}.tags(id)
+	probe := Retirement{At: time.Now(), Action: action}.tags(id)
 	probe.DryRun = aws.Bool(true)
 	_, err := c.Instances.CreateTags(ctx, probe)
 	if err == nil || awserr.IsDryRunAllowed(err) {
-		if action == Terminate {
-			_, err = c.Instances.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}, DryRun: aws.Bool(true)})
-		} else {
-			_, err = c.Instances.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{id}, DryRun: aws.Bool(true)})
-		}
+		err = action.call(ctx, c.Instances, id, true)
 	}
 	if err == nil || awserr.IsDryRunAllowed(err) {
 		return nil
@@ -196,9 +192,9 @@ func (c *Client) ShutDown(ctx context.Context, id string, action Action, ready f
 			return false, "", err
 		}
 		switch {
-		case i.State == "terminated", i.State == "stopped" && action == Stop:
+		case i.State == "terminated", action.ended(i):
 			return true, "", nil
-		case i.Gone(), i.State == "stopping" && action == Stop:
+		case i.Gone(), action.ending(i):
 			return false, fmt.Sprintf("instance %s is %s", id, i.State), nil
 		}
 		if err := ready(ctx); err != nil {
@@ -209,23 +205,8 @@ func (c *Client) ShutDown(ctx context.Context, id string, action Action, ready f
 }
 
 func (c *Client) shutDown(ctx context.Context, id string, action Action) error {
-	if action == Terminate {
-		c.Log.InfoContext(ctx, "terminating instance", "instance", id)
-		if _, err := c.Instances.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}}); err != nil {
-			return fmt.Errorf("terminating instance %q: %w", id, err)
-		}
-		return nil
-	}
-	c.Log.InfoContext(ctx, "stopping instance", "instance", id)
-	_, err := c.Instances.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{id}})
-	if err == nil {
-		return nil
-	}
-	err = fmt.Errorf("stopping instance %q: %w", id, err)
-	if awserr.IsStopUnsupported(err) {
-		return hint.Wrap(err, "submit again with action=terminate")
-	}
-	return err
+	c.Log.InfoContext(ctx, "shutting instance down", "instance", id, "action", action.String())
+	return action.call(ctx, c.Instances, id, false)
 }
 
 // Compare says what of a group changed during a detach that should not have, because of someone else or of AWS.

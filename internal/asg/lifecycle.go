@@ -16,7 +16,7 @@ import (
 
 // LifecycleAction is an instance that a lifecycle hook of its group keeps waiting. Token is from the event that told of it, and
 // all that AWS is told: by the instance it would also find a later action.
-type LifecycleAction struct{ Group, Hook, Token, Instance string }
+type LifecycleAction struct{ Group, Name, Token, Instance string }
 
 // Results of a lifecycle action. A terminating instance is terminated after either; ABANDON also ends the group's other
 // hooks for it (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html).
@@ -53,7 +53,7 @@ func (c *Client) Hook(ctx context.Context, group, name string) (Hook, error) {
 // nothing waits.
 func (c *Client) Heartbeat(ctx context.Context, a LifecycleAction) error {
 	_, err := c.Writer.RecordLifecycleActionHeartbeat(ctx, &autoscaling.RecordLifecycleActionHeartbeatInput{
-		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Hook, LifecycleActionToken: &a.Token,
+		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Name, LifecycleActionToken: &a.Token,
 	})
 	return a.failed("recording a heartbeat of", err)
 }
@@ -61,7 +61,7 @@ func (c *Client) Heartbeat(ctx context.Context, a LifecycleAction) error {
 // Complete ends the wait, with CONTINUE or ABANDON. Its error is ErrNoAction if nothing waits.
 func (c *Client) Complete(ctx context.Context, a LifecycleAction, result string) error {
 	_, err := c.Writer.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{
-		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Hook, LifecycleActionToken: &a.Token, LifecycleActionResult: &result,
+		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Name, LifecycleActionToken: &a.Token, LifecycleActionResult: &result,
 	})
 	return a.failed("completing", err)
 }
@@ -72,9 +72,9 @@ func (a LifecycleAction) failed(doing string, err error) error {
 		return nil
 	case awserr.IsNoLifecycleAction(err):
 		return hint.Errorf("the token is in the event, and good once: the action may be completed, or the hook's time has run out",
-			"%s the lifecycle action of instance %q in Auto Scaling group %q, hook %q: %w under this token", doing, a.Instance, a.Group, a.Hook, ErrNoAction)
+			"%s the lifecycle action of instance %q in Auto Scaling group %q, hook %q: %w under this token", doing, a.Instance, a.Group, a.Name, ErrNoAction)
 	default:
-		return fmt.Errorf("%s the lifecycle action of instance %q in Auto Scaling group %q, hook %q: %w", doing, a.Instance, a.Group, a.Hook, err)
+		return fmt.Errorf("%s the lifecycle action of instance %q in Auto Scaling group %q, hook %q: %w", doing, a.Instance, a.Group, a.Name, err)
 	}
 }
 

@@ -7,15 +7,6 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// Action is what becomes of the instance after it left its group.
-type Action string
-
-// The two actions.
-const (
-	Stop      Action = "stop"
-	Terminate Action = "terminate"
-)
-
 // karpenterTag is on every instance that Karpenter launched.
 const karpenterTag = "karpenter.sh/nodepool"
 
@@ -50,12 +41,8 @@ func Preflight(t Target, action Action, refresh string) (warnings []string, err 
 		return nil, hint.Errorf("wait until the instance is InService, then submit again",
 			"instance %q of Auto Scaling group %q is in lifecycle state %q, which cannot be put on standby", id, g.Name, state)
 	}
-	if action == Stop && (t.Instance.RootOnInstanceStore || t.Instance.Spot) {
-		kind := "has its root volume on the instance store"
-		if t.Instance.Spot {
-			kind = "is a spot instance"
-		}
-		return nil, hint.Errorf("use --action terminate", "instance %q %s and cannot be stopped", id, kind)
+	if err := action.possible(t.Instance); err != nil {
+		return nil, err
 	}
 	if name := t.Instance.Tags[nodeGroupTag]; name != "" {
 		warnings = append(warnings, fmt.Sprintf("instance %q belongs to managed node group %q: AWS documents no support for standby and detach there", id, name))

@@ -53,8 +53,8 @@ func Reapable(i Instance, now time.Time, olderThan time.Duration) (why string) {
 		return "no recycle retired it"
 	case err != nil:
 		return fmt.Sprintf("its tag %s is malformed", TagRetiredAt)
-	case i.Tags[TagAction] != string(Stop):
-		return fmt.Sprintf("its tag %s is not %q", TagAction, Stop)
+	case i.Tags[TagAction] != Stop{}.String():
+		return fmt.Sprintf("its tag %s is not %q", TagAction, Stop{})
 	case member:
 		return "it is a member of an Auto Scaling group"
 	case tagged && keep != "false":
@@ -111,7 +111,7 @@ func (c *Client) Reap(ctx context.Context, id string, whyNot func(Instance) stri
 			return true, "", nil
 		}
 		asked = true
-		err = c.shutDown(ctx, id, Terminate)
+		err = c.shutDown(ctx, id, Terminate{})
 		return err == nil, "", mendable(err)
 	})
 	return why, err

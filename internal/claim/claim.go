@@ -67,6 +67,7 @@ type API interface {
 
 // Claims makes claims for one holder. Duration is how long a claim outlives its last renewal.
 type Claims struct {
+	Namespace        string // of the Leases
 	Leases           API
 	Holder, Workflow string
 	Duration         time.Duration

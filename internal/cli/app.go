@@ -47,14 +47,17 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 			"node back. Each step may be killed and run again at any time. Exit codes: 0 done, 1 failed, 2 bad usage,\n" +
 			"75 not done yet (run it again). Every flag can be given as an environment variable, and every step takes those of\n" +
 			"a whole recycle; its help shows the ones that it uses.",
-		HideVersion:     true, // --version prints what the subcommand prints
-		Flags:           []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version"}},
-		Reader:          streams.In,
-		Writer:          streams.Out,
-		ErrWriter:       streams.Err,
-		ExitErrHandler:  func(*cli.Context, error) {},
-		OnUsageError:    badUsage,
-		CommandNotFound: func(c *cli.Context, name string) { code = argo.ExitUsage; report(streams.Err, unknownCommand(c, name)) },
+		HideVersion:    true, // --version prints what the subcommand prints
+		Flags:          []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version"}},
+		Reader:         streams.In,
+		Writer:         streams.Out,
+		ErrWriter:      streams.Err,
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError:   badUsage,
+		CommandNotFound: func(c *cli.Context, name string) {
+			code = argo.ExitUsage
+			printError(streams.Err, unknownCommand(c, name))
+		},
 		Action: func(c *cli.Context) error {
 			if c.Bool("version") {
 				return printVersion(streams)
@@ -76,13 +79,13 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 	}
 	app.Commands = append(app.Commands, completionCommand(app), versionCommand(streams))
 	if err := app.RunContext(ctx, args); err != nil {
-		report(streams.Err, err)
+		printError(streams.Err, err)
 		return exitCode(err)
 	}
 	return code
 }
 
-var familyUsage = map[string]string{"lifecycle": "keep a terminating instance waiting for its lifecycle hook, or end the wait"}
+var familyUsage = map[string]string{"lifecycle": "end the wait of a terminating instance for its lifecycle hook"}
 
 // family is the command that others hang from. Alone it lists them.
 func family(name, usage string, of ...*cli.Command) *cli.Command {
@@ -129,8 +132,8 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// report prints an error as people read it: one line, and a second one with what to do.
-func report(w io.Writer, err error) {
+// printError prints an error as people read it: one line, and a second one with what to do.
+func printError(w io.Writer, err error) {
 	var shown reportedError
 	if errors.As(err, &shown) {
 		return

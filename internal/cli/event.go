@@ -7,9 +7,7 @@ import (
 	"os"
 
 	"github.com/urfave/cli/v2"
-	"sigs.k8s.io/yaml"
 
-	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/event"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
@@ -20,7 +18,6 @@ type EventOptions struct {
 	Account string // "": of any
 	Webhook bool
 	Key     string
-	Output  string
 }
 
 func eventFlags() []cli.Flag {
@@ -37,7 +34,7 @@ func eventFlags() []cli.Flag {
 const accountForm = `^[0-9]{12}$`
 
 func readEvent(c *cli.Context, o *Options) (err error) {
-	o.Event = EventOptions{Account: set(c, "account"), Webhook: c.Bool("webhook"), Key: c.String("idempotency-key"), Output: c.String("output")}
+	o.Event = EventOptions{Account: set(c, "account"), Webhook: c.Bool("webhook"), Key: c.String("idempotency-key")}
 	switch {
 	case o.Event.Account != "" && !matches(accountForm, o.Event.Account):
 		return hint.Errorf("aws sts get-caller-identity --query Account", "--account %q is no AWS account of 12 digits", o.Event.Account)
@@ -66,28 +63,18 @@ func readBody(stdin io.Reader, name string) ([]byte, error) {
 	return body, nil
 }
 
-// eventStep says what an event starts. It starts nothing.
-func eventStep(_ context.Context, r *session) error {
+// runEvent says what an event starts. It starts nothing.
+func runEvent(_ context.Context, i *invocation) error {
 	var order event.Order
 	var err error
-	if r.Event.Webhook {
-		order, err = event.Webhook(r.Event.Body, r.Event.Key)
+	if i.Event.Webhook {
+		order, err = event.Webhook(i.Event.Body, i.Event.Key)
 	} else {
-		order, err = event.Receiver{Account: r.Event.Account, Region: r.Region}.Decide(r.Event.Body)
+		order, err = event.Receiver{Account: i.Event.Account, Region: i.Region}.Decide(i.Event.Body)
 	}
 	if err != nil {
 		return hint.Wrap(err, "a Sensor drops it as well; docs/events.md says which events start what")
 	}
-	r.result.Event = &order
-	return r.done("starts workflow %s from the template %s", order.Name, order.Template)
-}
-
-// manifest writes the Workflow of an order.
-func manifest(out io.Writer, order *event.Order) error {
-	text, err := yaml.Marshal(argo.Workflow(order.Template, order.Name, order.Parameters).Object)
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(text)
-	return err
+	i.event = &order
+	return i.report.Done("starts workflow %s from the template %s", order.Name, order.Template)
 }

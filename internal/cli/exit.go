@@ -42,7 +42,7 @@ func exitCode(err error) int {
 const authPatience = 5 * time.Minute
 
 // transient is the package's, and for a while credentials that expired. At the very start they were never good.
-func (r *session) transient(err error) bool {
+func (r *invocation) transient(err error) bool {
 	if !apierrors.IsUnauthorized(err) && !awserr.IsExpired(err) {
 		return transient(err)
 	}
@@ -50,7 +50,7 @@ func (r *session) transient(err error) bool {
 	if r.denied.IsZero() || now.Sub(r.denied) > 2*authPatience {
 		r.denied = now
 	}
-	return r.result.InstanceID != "" && now.Sub(r.denied) < authPatience
+	return r.report.InstanceID != "" && now.Sub(r.denied) < authPatience
 }
 
 // transient reports errors of AWS and of the API server that go away by themselves.

@@ -14,7 +14,7 @@ import (
 func ParseOptions(args []string) (o Options, err error) {
 	app := &cli.App{Name: "step", Writer: io.Discard, ErrWriter: io.Discard, ExitErrHandler: func(*cli.Context, error) {}}
 	for _, s := range steps() {
-		app.Commands = append(app.Commands, &cli.Command{Name: s.name, Flags: s.flags(), Action: func(c *cli.Context) (err error) {
+		app.Commands = append(app.Commands, &cli.Command{Name: s.name, Flags: s.flags, Action: func(c *cli.Context) (err error) {
 			o, err = parse(c, s)
 			return err
 		}})

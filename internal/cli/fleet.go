@@ -2,258 +2,81 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"time"
 
-	"github.com/eks-recycle/eks-recycle/internal/argo"
-	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/urfave/cli/v2"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// fleetRun is one attempt of a fleet. What it must not forget is in its children: a later attempt finds them by label, and
-// selects anew who is left. Those who wait, and what came of those that failed, it only remembers to ask once.
-type fleetRun struct {
-	*session
-	following *argo.Following
-	children  []argo.Child // as of the last look
-	selected  *selection
-	waiting   []Candidate
-	sizes     map[string]int        // of the groups
-	started   map[string]argo.Child // by this attempt, until they are seen
-	verdicts  map[string]FleetNode  // of children that failed, by uid
-	passed    []FleetNode           // over, by this attempt
+// fleetFlags are those of the step fleet: whom, how many at a time, in what manner.
+func fleetFlags() []cli.Flag {
+	own := []cli.Flag{
+		text("max-unavailable", "1", "`NUMBER` of nodes, or share such as 25%, that may be under way at a time, whoever recycles them"),
+		text("max-unavailable-of", "group", "whether that is counted in each group or over all groups: group or all"),
+		&cli.IntFlag{Name: "max-parallel-per-zone", EnvVars: env("max-parallel-per-zone"), Usage: "`NUMBER` of nodes of one zone that may be under way at a time; 0 means any"},
+		text("on-failure", "stop", "after the first recycle that fails: stop, which starts no more, or continue"),
+		length("start-for", 0, "how long after the start more recycles are begun; 0 or nothing means to the end"),
+		text("started-at", "", "`TIME` at which the fleet began, RFC 3339; empty means now"),
+		text("template", "recycle-node", "`NAME` of the WorkflowTemplate that recycles one node"),
+		length("recycle-poll-window", 20*time.Minute, "poll window of the recycles"),
+		text("workflow-status", "", "how the fleet's workflow ended; with --finish only"),
+		&cli.BoolFlag{Name: "finish", EnvVars: env("finish"), Usage: "exit handler: say what came of the fleet, start nothing"},
+		&cli.BoolFlag{Name: "stop-children", EnvVars: env("stop-children"), Usage: "with --finish: stop the recycles under way as well, if the fleet did not succeed"},
+	}
+	return append(append(selectFlags(), own...), mannerFlags()...)
 }
 
-// fleetLook is the pause after which a fleet that could start more looks whether other people's recycles have ended. Its own
-// children it watches.
-const fleetLook = time.Minute
-
-func fleetStep(ctx context.Context, r *session) error {
-	if r.Fleet.Finish {
-		return finishFleet(ctx, r)
-	}
-	return recycleFleet(ctx, r)
-}
-
-// recycleFleet creates one Workflow a node, as many at a time as the budget allows, and waits for their ends.
-func recycleFleet(ctx context.Context, r *session) error {
-	if r.Fleet.StartedAt.IsZero() {
-		r.Fleet.StartedAt = time.Now()
-	}
-	if r.Select.LaunchedBefore.IsZero() || r.Select.LaunchedBefore.After(r.Fleet.StartedAt) {
-		r.Select.LaunchedBefore = r.Fleet.StartedAt // the replacements are not next
-	}
-	limit := r.Select.Limit
-	r.Select.Limit = 0 // it bounds the recycles of the fleet, over all attempts
-	selected, err := r.selectNodes(ctx)
-	r.Select.Limit = limit
-	if err != nil {
+func readFleet(c *cli.Context, o *Options) (err error) {
+	if err := readSelect(c, o); err != nil {
 		return err
 	}
-	f := &fleetRun{session: r, selected: selected, waiting: selected.nodes, sizes: map[string]int{}, started: map[string]argo.Child{}, verdicts: map[string]FleetNode{}}
-	for _, p := range selected.pools {
-		f.sizes[p.Name] = p.Size
+	f := &o.Fleet
+	f.StopOnFailure, f.StartFor, f.Template, f.Parameters = c.String("on-failure") == "stop", duration(c, "start-for"), c.String("template"), parameters(c)
+	f.StopChildren, f.WorkflowStatus, f.ProgressFile = c.Bool("stop-children"), set(c, "workflow-status"), c.String("progress-file")
+	f.InAll, f.PerZone = c.String("max-unavailable-of") == "all", c.Int("max-parallel-per-zone")
+	o.Finish = c.Bool("finish")
+	if f.MaxUnavailable, err = fleet.ParseBudget(c.String("max-unavailable")); err != nil {
+		return fmt.Errorf("--max-unavailable %w", err)
 	}
-	if r.DryRun {
-		return f.plan()
-	}
-	if !argo.IsWorkflow(r.Workflow) {
-		return hint.Errorf("argo submit --from workflowtemplate/recycle-fleet; with --dry-run it works anywhere", "step fleet runs in a workflow, which its children belong to")
-	}
-	if f.following, err = r.argo.Follow(ctx, r.LeaseNamespace, r.WorkflowUID); err != nil {
-		return err
-	}
-	begun := map[string]bool{}
-	for _, c := range f.following.Children() {
-		begun[c.Instance] = true
-	}
-	f.waiting = slices.DeleteFunc(f.waiting, func(c Candidate) bool { return begun[c.InstanceID] })
-	loop := r.wait
-	loop.Interval, loop.Wake = fleetLook, f.following.Changed
-	if err := loop.Until(ctx, f.look); err != nil {
-		return err
-	}
-	return f.conclude(ctx)
-}
-
-// look starts whom it may and says whether all is over.
-func (f *fleetRun) look(ctx context.Context) (done bool, status string, err error) {
-	f.see()
-	closed, err := f.closed(ctx)
-	if err != nil {
-		return false, "", err
-	}
-	if closed == "" && len(f.waiting) > 0 {
-		if err := f.startNext(ctx); err != nil {
-			return false, "", err
+	if at := set(c, "started-at"); at != "" {
+		if f.StartedAt, err = time.Parse(time.RFC3339, at); err != nil {
+			return hint.Errorf("for example 2026-01-31T22:00:00Z", "--started-at %q is malformed", at)
 		}
 	}
-	running := len(f.running())
-	ended, total := len(f.children)-running, len(f.children)
-	if closed == "" {
-		total += len(f.waiting)
+	switch problems := validation.IsDNS1123Subdomain(f.Template); {
+	case f.PerZone < 0:
+		return fmt.Errorf("--max-parallel-per-zone must not be negative")
+	case len(problems) > 0:
+		return fmt.Errorf("--template %q is malformed: %s", f.Template, problems[0])
 	}
-	if err := argo.Progress(f.ProgressFile, ended, total); err != nil {
-		f.log.WarnContext(ctx, "reporting progress", "err", err)
-	}
-	status = fmt.Sprintf("%d of %d recycle(s) have ended, %d under way", ended, total, running)
-	if closed != "" {
-		status += ", no more are started: " + closed
-	}
-	return running == 0 && (closed != "" || len(f.waiting) == 0), status, nil
+	return nil
 }
 
-// closed says why no more recycles are started, or "".
-func (f *fleetRun) closed(ctx context.Context) (string, error) {
-	switch {
-	case f.Fleet.StartFor > 0 && time.Since(f.Fleet.StartedAt) >= f.Fleet.StartFor:
-		return fmt.Sprintf("the time to start has ended after %s", f.Fleet.StartFor), nil
-	case f.Select.Limit > 0 && len(f.children) >= f.Select.Limit:
-		return fmt.Sprintf("the limit of %d is reached", f.Select.Limit), nil
-	case !f.Fleet.StopOnFailure:
-		return "", nil
+// parameters are those of the recycles that a step starts: its own, whichever a recycle has too.
+func parameters(c *cli.Context) map[string]string {
+	all := map[string]string{"poll-window": duration(c, "recycle-poll-window").String()}
+	for _, name := range []string{"label-selector", "namespace", "cluster", "region", "action", "on-timeout", "log-level"} {
+		all[name] = set(c, name)
 	}
-	for _, c := range f.children {
-		if !c.Ended || c.Succeeded() {
-			continue
-		}
-		verdict, err := f.verdict(ctx, c)
-		if err != nil {
-			return "", err
-		}
-		if verdict.Outcome == outcomeFailed {
-			return fmt.Sprintf("the recycle of instance %s failed: %s", c.Instance, verdict.Reason), nil
-		}
+	for _, name := range []string{"evict", "suspend-az-rebalance"} {
+		all[name] = strconv.FormatBool(c.Bool(name))
 	}
-	return "", nil
+	for _, name := range []string{"max-wait", "replacement-timeout", "claim-duration"} {
+		all[name] = duration(c, name).String()
+	}
+	return all
 }
 
-// see looks at the fleet's children, those included that it has just created and not seen yet.
-func (f *fleetRun) see() {
-	f.children = f.following.Children()
-	for _, c := range f.children {
-		delete(f.started, c.Instance)
+func runFleet(ctx context.Context, i *invocation) error {
+	f := i.manyNodes()
+	if i.Finish {
+		return f.Finish(ctx)
 	}
-	for _, c := range f.started {
-		f.children = append(f.children, c)
-	}
-}
-
-// startNext starts as many as the budget has room for, while no other fleet does.
-func (f *fleetRun) startNext(ctx context.Context) error {
-	if len(f.next(f.running())) == 0 { // its own recycles use the budget up: nothing to ask anyone
-		return nil
-	}
-	acquire := func(ctx context.Context) (*claim.Claim, error) { return f.claims.AcquireTurn(ctx) }
-	return f.whenFree(ctx, acquire, f.claims.ReleaseTurn, func(ctx context.Context) error {
-		underWay, err := f.underWay(ctx)
-		if err != nil {
-			return err
-		}
-		again := f.secondLook()
-		for passed := true; passed; { // over: then the next one has its place
-			passed = false
-			for _, c := range f.next(append(f.running(), underWay...)) {
-				because, err := f.start(ctx, c, again)
-				if err != nil {
-					return err
-				}
-				passed = passed || because != ""
-			}
-		}
-		return nil
-	})
-}
-
-// running are the fleet's own recycles under way.
-func (f *fleetRun) running() (nodes []fleet.Node) {
-	for _, c := range f.children {
-		if !c.Ended {
-			nodes = append(nodes, fleet.Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
-		}
-	}
-	return nodes
-}
-
-// next is whose turn it is while others are under way.
-func (f *fleetRun) next(underWay []fleet.Node) []Candidate {
-	waiting := make([]fleet.Node, 0, len(f.waiting))
-	for _, c := range f.waiting {
-		waiting = append(waiting, fleet.Node{Instance: c.InstanceID, Group: c.ASGName, Zone: c.Zone})
-	}
-	var next []Candidate
-	for _, n := range fleet.Next(waiting, underWay, f.sizes, f.Fleet.Limits) {
-		i := slices.IndexFunc(f.waiting, func(c Candidate) bool { return c.InstanceID == n.Instance })
-		next = append(next, f.waiting[i])
-	}
-	if room := f.Select.Limit - len(f.children); f.Select.Limit > 0 && len(next) > room {
-		next = next[:max(room, 0)]
-	}
-	return next
-}
-
-// underWay are the nodes that anybody recycles now: the children of all fleets, and claims on instances.
-func (f *fleetRun) underWay(ctx context.Context) ([]fleet.Node, error) {
-	children, err := f.argo.Running(ctx, f.LeaseNamespace)
-	if err != nil {
-		return nil, err
-	}
-	var all []fleet.Node
-	for _, c := range children {
-		all = append(all, fleet.Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
-	}
-	records, err := f.claims.Records(ctx)
-	for _, r := range records {
-		if r.Live() && !r.OnGroup {
-			all = append(all, fleet.Node{Instance: r.InstanceID, Group: r.Group})
-		}
-	}
-	return all, err
-}
-
-// start creates the recycle of a node, after a second look at it: it may have waited for hours. because says why it was
-// passed over.
-func (f *fleetRun) start(ctx context.Context, c Candidate, again *secondLook) (because string, err error) {
-	if because, err = again.at(ctx, c); err != nil {
-		return "", err
-	}
-	f.waiting = slices.DeleteFunc(f.waiting, func(w Candidate) bool { return w.InstanceID == c.InstanceID })
-	if because != "" {
-		f.passOver(ctx, c, because)
-		return because, nil
-	}
-	child := argo.Child{Name: argo.ChildName(c.InstanceID), Fleet: f.WorkflowUID, Instance: c.InstanceID, Node: c.NodeName, Group: c.ASGName, Zone: c.Zone}
-	started, err := f.argo.Start(ctx, argo.Order{
-		Namespace: f.LeaseNamespace, Template: f.Fleet.Template, Fleet: f.WorkflowUID, Parent: f.parent(), Child: child, Parameters: f.parameters(c),
-	})
-	switch {
-	case errors.Is(err, argo.ErrTaken):
-		f.passOver(ctx, c, err.Error())
-		return err.Error(), nil
-	case err != nil:
-		f.waiting = append([]Candidate{c}, f.waiting...)
-		return "", err
-	case started:
-		f.started[c.InstanceID], f.children = child, append(f.children, child)
-		f.change("workflow %s: created, for instance %s (node %s): %s", child.Name, c.InstanceID, c.NodeName, reasons(c))
-		f.log.InfoContext(ctx, "recycle started", "workflow", child.Name, "node", c.NodeName, "instance", c.InstanceID, "asg", c.ASGName, "because", reasons(c))
-	}
-	return "", nil
-}
-
-func (f *fleetRun) passOver(ctx context.Context, c Candidate, because string) {
-	f.log.InfoContext(ctx, "node is passed over", "node", c.NodeName, "instance", c.InstanceID, "asg", c.ASGName, "because", because)
-	f.passed = append(f.passed, FleetNode{InstanceID: c.InstanceID, NodeName: c.NodeName, ASGName: c.ASGName, Outcome: outcomeSkipped, Reason: because})
-}
-
-// plan says what would be started first.
-func (f *fleetRun) plan() error {
-	for _, c := range f.next(nil) {
-		f.change("workflow %s: create, for instance %s (node %s): %s", argo.ChildName(c.InstanceID), c.InstanceID, c.NodeName, reasons(c))
-	}
-	f.result.Nodes = f.waiting
-	return f.done("would recycle %d node(s), %d at once at first", len(f.waiting), len(f.result.Changes))
+	err := f.Run(ctx)
+	i.nodes = f.Planned
+	return err
 }

@@ -12,13 +12,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	ktesting "k8s.io/client-go/testing"
-
-	"github.com/eks-recycle/eks-recycle/internal/cli"
 )
 
 // shutdowns are what the children were asked to do, by instance.
@@ -122,14 +121,14 @@ func TestFleetTellsFailuresFromWhatWasSuperfluous(t *testing.T) {
 				if o.code != code || len(a.order) != begun || o.result.Fleet == nil {
 					w.Fatalf("exit %d: %+v; begun %v\n%s", o.code, o.result, a.order, o.stderr)
 				}
-				i := slices.IndexFunc(o.result.Fleet.Nodes, func(n cli.FleetNode) bool { return n.InstanceID == a.order[0] })
+				i := slices.IndexFunc(o.result.Fleet.Nodes, func(n fleet.NodeOutcome) bool { return n.InstanceID == a.order[0] })
 				if n := o.result.Fleet.Nodes[i]; n.Outcome != outcome || n.Reason != "standby: "+c.says || n.Duration == "" || n.Workflow != "recycle-"+n.InstanceID {
 					w.Errorf("%+v", n)
 				}
 				if read != 1 {
 					w.Errorf("the workflow that failed was read %d times", read)
 				}
-				var kept cli.FleetSummary
+				var kept fleet.Summary
 				text, err := os.ReadFile(filepath.Join(dir, "summary"))
 				if err != nil || json.Unmarshal(text, &kept) != nil || len(kept.Nodes) != 1 || kept.Nodes[0].Outcome != outcome || kept.Recycled != begun-1 {
 					w.Errorf("the output parameter is %s", text)
@@ -163,7 +162,7 @@ func TestFleetsSummaryIsShort(t *testing.T) {
 		dir := t.TempDir()
 		progress := filepath.Join(dir, "progress")
 		o, _ := a.fleet(w.Context(), "fleet-1", "--asg", group, "--on-failure", "continue", "--max-unavailable", "10", "--output-dir", dir, "--progress-file", progress)
-		var kept cli.FleetSummary
+		var kept fleet.Summary
 		text, err := os.ReadFile(filepath.Join(dir, "summary"))
 		if o.code != 1 || err != nil || json.Unmarshal(text, &kept) != nil {
 			w.Fatalf("exit %d, %v: %s", o.code, err, text)

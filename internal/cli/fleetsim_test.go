@@ -101,7 +101,7 @@ const (
 func newFleetSim(ctx context.Context, t *testing.T, groups, size int) *fleetSim {
 	w := &world{T: t, budget: map[string]string{}, over: make(chan struct{}), region: "eu-central-1"}
 	f := &fleetSim{api: newAPIServer(), lengths: map[string]time.Duration{}, groups: map[string][]string{}, base: baseOptions(t)}
-	f.base.PollWindow, f.base.PollInterval, f.base.ReplacementTimeout, f.base.ClaimDuration = 20*time.Minute, 10*time.Second, 30*time.Minute, 5*time.Minute
+	f.base.Window, f.base.PollInterval, f.base.Recycle.ReplacementTimeout, f.base.ClaimDuration = 20*time.Minute, 10*time.Second, 30*time.Minute, 5*time.Minute
 	config := awssim.DefaultConfig()
 	config.Kubernetes, config.MarkNodesReady, config.NoCallLog = &kubeClient{server: f.api, door: open{}}, true, true
 	w.sim = awssim.New(config)
@@ -181,16 +181,16 @@ func (f *fleetSim) child(parameters map[string]string) (failure string) {
 		f.runs(id)
 	}
 	o := f.base
-	o.InstanceID, o.WorkflowUID, o.Workflow, o.OfFleet = id, parameters["uid"], "eks-recycle/"+parameters["name"], parameters["fleet"]
+	o.Recycle.InstanceID, o.WorkflowUID, o.Workflow, o.Recycle.Fleet = id, parameters["uid"], "eks-recycle/"+parameters["name"], parameters["fleet"]
 	for _, step := range recycleSteps {
 		if code, said := f.retried(step, o); code != 0 {
 			failure = said
 			break
 		}
 	}
-	o.WorkflowStatus = "Succeeded"
+	o.Recycle.WorkflowStatus = "Succeeded"
 	if failure != "" {
-		o.WorkflowStatus = "Failed"
+		o.Recycle.WorkflowStatus = "Failed"
 	}
 	f.retried("settle", o)
 	return failure

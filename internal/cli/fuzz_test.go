@@ -62,12 +62,12 @@ const (
 // said to be.
 func checked(t *testing.T, step string, o *cli.Options) {
 	t.Helper()
-	if named := (o.InstanceID != "") != (o.Node != ""); named == (step == "sweep" || step == "reap") { // those work on all nodes
-		t.Errorf("instance %q and node %q", o.InstanceID, o.Node)
+	if named := (o.Recycle.InstanceID != "") != (o.Recycle.Node != ""); named == (step == "sweep" || step == "reap") { // those work on all nodes
+		t.Errorf("instance %q and node %q", o.Recycle.InstanceID, o.Recycle.Node)
 	}
-	hexadecimal, prefixed := strings.CutPrefix(o.InstanceID, "i-")
-	if o.InstanceID != "" && (!prefixed || !only(hexadecimal, digits+"abcdef") || (len(hexadecimal) != 8 && len(hexadecimal) != 17)) {
-		t.Errorf("instance %q", o.InstanceID)
+	hexadecimal, prefixed := strings.CutPrefix(o.Recycle.InstanceID, "i-")
+	if o.Recycle.InstanceID != "" && (!prefixed || !only(hexadecimal, digits+"abcdef") || (len(hexadecimal) != 8 && len(hexadecimal) != 17)) {
+		t.Errorf("instance %q", o.Recycle.InstanceID)
 	}
 	if !only(o.Region, lower+digits+"-") { // it becomes part of a host name
 		t.Errorf("region %q", o.Region)
@@ -75,26 +75,26 @@ func checked(t *testing.T, step string, o *cli.Options) {
 	if !only(o.Cluster, lower+strings.ToUpper(lower)+digits+"-_") || len(o.Cluster) > 100 { // and this of a URL
 		t.Errorf("cluster %q", o.Cluster)
 	}
-	for _, namespace := range o.Selection.Namespaces {
+	for _, namespace := range o.Recycle.Pods.Namespaces {
 		if !only(namespace, lower+digits+"-") || namespace == "" || len(namespace) > 63 {
 			t.Errorf("namespace %q", namespace)
 		}
 	}
-	if strings.HasPrefix(o.Node, "{{") || strings.Contains(o.InstanceID+o.Cluster+o.Region, "{{") {
+	if strings.HasPrefix(o.Recycle.Node, "{{") || strings.Contains(o.Recycle.InstanceID+o.Cluster+o.Region, "{{") {
 		t.Errorf("Argo's placeholders were taken for values: %+v", o)
 	}
-	lengths := []time.Duration{o.PollWindow, o.PollInterval, o.ClaimDuration}
+	lengths := []time.Duration{o.Window, o.PollInterval, o.ClaimDuration}
 	if step == "reap" {
 		lengths = append(lengths, o.Reap.OlderThan-time.Hour+1)
 	} else {
-		lengths = append(lengths, o.MaxWait, o.ReplacementTimeout)
+		lengths = append(lengths, o.Recycle.MaxWait, o.Recycle.ReplacementTimeout)
 	}
 	for _, d := range lengths {
 		if d <= 0 {
 			t.Errorf("a duration of %s", d)
 		}
 	}
-	if o.EvictOnTimeout && !o.Evict {
+	if o.Recycle.EvictOnTimeout && o.Recycle.KeepPods {
 		t.Error("on-timeout=evict with evict=false")
 	}
 }

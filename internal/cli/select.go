@@ -3,32 +3,18 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/fleet"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/node"
 	"github.com/urfave/cli/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
-
-	"github.com/eks-recycle/eks-recycle/internal/asg"
-	"github.com/eks-recycle/eks-recycle/internal/hint"
-	"github.com/eks-recycle/eks-recycle/internal/node"
 )
-
-// SelectOptions say where to look for nodes, which of them to recycle, and how many. They are checked by readSelect.
-type SelectOptions struct {
-	ASGs, NodeGroups, Tags           []string
-	NodeSelector                     string
-	MinAge                           time.Duration
-	Drifted, KubeletOlder, Requested bool
-	Conditions                       []string
-	LaunchedBefore                   time.Time
-	Limit                            int
-	Output                           string
-}
 
 func selectFlags() []cli.Flag {
 	return []cli.Flag{
@@ -47,22 +33,27 @@ func selectFlags() []cli.Flag {
 	}
 }
 
+// readSelect reads which nodes are meant.
 func readSelect(c *cli.Context, o *Options) (err error) {
-	s := SelectOptions{
-		ASGs: names(set(c, "asg")), NodeGroups: names(set(c, "nodegroup")), Tags: names(set(c, "tag")), NodeSelector: set(c, "node-selector"),
-		Drifted: c.Bool("drifted"), KubeletOlder: c.Bool("kubelet-older-than-control-plane"), Requested: c.Bool("requested"),
-		Conditions: names(set(c, "condition")), Limit: c.Int("limit"), Output: c.String("output"),
+	s := fleet.Criteria{
+		ASGs: names(set(c, "asg")), NodeGroups: names(set(c, "nodegroup")), MinAge: duration(c, "min-age"),
+		Drifted: c.Bool("drifted"), KubeletOlder: c.Bool("kubelet-older-than-control-plane"), Requested: c.Bool("requested"), Limit: c.Int("limit"),
 	}
-	if len(s.ASGs)+len(s.NodeGroups)+len(s.Tags) == 0 && s.NodeSelector == "" && !c.Bool("finish") {
+	for _, tag := range names(set(c, "tag")) {
+		key, value, given := strings.Cut(tag, "=")
+		s.Tags = append(s.Tags, asg.TagMatch{Key: key, Value: value, Any: !given})
+	}
+	nodes := set(c, "node-selector")
+	if len(s.ASGs)+len(s.NodeGroups)+len(s.Tags) == 0 && nodes == "" && !c.Bool("finish") {
 		return hint.Errorf("for a whole cluster: --tag kubernetes.io/cluster/NAME=owned", "give at least one of --asg, --nodegroup, --tag and --node-selector")
 	}
-	if _, err := labels.Parse(s.NodeSelector); err != nil {
-		return hint.Errorf(`for example "team=a,tier in (gold, silver),!preemptible"`, "node selector %q is malformed: %w", s.NodeSelector, err)
+	if s.NodeSelector, err = labels.Parse(nodes); err != nil {
+		return hint.Errorf(`for example "team=a,tier in (gold, silver),!preemptible"`, "node selector %q is malformed: %w", nodes, err)
 	}
-	if s.MinAge = duration(c, "min-age"); s.MinAge == 0 && set(c, "min-age") != "" {
+	if s.MinAge == 0 && set(c, "min-age") != "" {
 		return notALength(c, "min-age")
 	}
-	if _, err := parseConditions(s.Conditions); err != nil {
+	if s.Conditions, err = parseConditions(names(set(c, "condition"))); err != nil {
 		return err
 	}
 	if before := set(c, "launched-before"); before != "" {
@@ -73,7 +64,7 @@ func readSelect(c *cli.Context, o *Options) (err error) {
 	if s.Limit < 0 {
 		return fmt.Errorf("--limit must not be negative")
 	}
-	o.Select = s
+	o.Fleet = fleet.Request{Criteria: s, Cluster: o.Cluster, DryRun: o.DryRun}
 	return nil
 }
 
@@ -101,35 +92,7 @@ func parseConditions(all []string) (conditions []node.Condition, err error) {
 	return conditions, nil
 }
 
-// source is what of the options says which groups to read.
-func (o SelectOptions) source(cluster string) asg.Source {
-	s := asg.Source{Names: o.ASGs, NodeGroups: o.NodeGroups, Cluster: cluster}
-	for _, tag := range o.Tags {
-		key, value, given := strings.Cut(tag, "=")
-		s.Tags = append(s.Tags, asg.TagMatch{Key: key, Value: value, Any: !given})
-	}
-	return s
-}
-
-// byNodeOnly says that no group is named: they are those of the instances behind the Nodes.
-func (o SelectOptions) byNodeOnly() bool { return len(o.ASGs)+len(o.NodeGroups)+len(o.Tags) == 0 }
-
-// selectStep lists the nodes to recycle. It changes nothing.
-func selectStep(ctx context.Context, r *session) error {
-	s, err := r.selectNodes(ctx)
-	if err != nil {
-		return err
-	}
-	r.result.Nodes = s.nodes
-	return r.done("%d node(s) selected", len(r.result.Nodes))
-}
-
-// table is the result for people.
-func table(out io.Writer, nodes []Candidate) error {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	_, _ = fmt.Fprintln(w, "INSTANCE\tNODE\tGROUP\tZONE\tAGE\tREASONS") // Flush says what went wrong
-	for _, c := range nodes {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", c.InstanceID, c.NodeName, c.ASGName, c.Zone, c.Age, strings.Join(c.Reasons, "; "))
-	}
-	return w.Flush()
+func runSelect(ctx context.Context, i *invocation) (err error) {
+	i.nodes, err = i.manyNodes().Select(ctx)
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/eks-recycle/eks-recycle/internal/cli"
+	"github.com/eks-recycle/eks-recycle/internal/fleet"
 )
 
 func TestSelectAsATable(t *testing.T) {
@@ -35,7 +36,7 @@ func TestSelectWritesItsOutputParameters(t *testing.T) {
 				t.Errorf("%s: count %q, %v", flag, count, err)
 			}
 			text, err := os.ReadFile(filepath.Join(dir, "nodes"))
-			var nodes []cli.Candidate
+			var nodes []fleet.Candidate
 			if err == nil {
 				err = json.Unmarshal(text, &nodes)
 			}

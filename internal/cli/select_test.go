@@ -17,12 +17,12 @@ import (
 	apiversion "k8s.io/apimachinery/pkg/version"
 	fakediscovery "k8s.io/client-go/discovery/fake"
 
-	"github.com/eks-recycle/eks-recycle/internal/cli"
+	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
 // selected runs step select, which has to end well, to change nothing, and to say the same a second time.
-func (w *world) selected(flags ...string) []cli.Candidate {
+func (w *world) selected(flags ...string) []fleet.Candidate {
 	w.Helper()
 	w.sim.ForgetCalls()
 	o := w.step("select", flags...)
@@ -38,7 +38,7 @@ func (w *world) selected(flags ...string) []cli.Candidate {
 	return o.result.Nodes
 }
 
-func idsOf(nodes []cli.Candidate) (ids []string) {
+func idsOf(nodes []fleet.Candidate) (ids []string) {
 	for _, n := range nodes {
 		ids = append(ids, n.InstanceID)
 	}
@@ -48,7 +48,7 @@ func idsOf(nodes []cli.Candidate) (ids []string) {
 func sorted(ids []string) []string { return slices.Sorted(slices.Values(ids)) }
 
 // same compares the nodes selected with some instances, in any order.
-func (w *world) same(what string, got []cli.Candidate, want ...string) {
+func (w *world) same(what string, got []fleet.Candidate, want ...string) {
 	w.Helper()
 	if diff := cmp.Diff(sorted(want), sorted(idsOf(got))); diff != "" {
 		w.Errorf("%s (-want +got):\n%s", what, diff)

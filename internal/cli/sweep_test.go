@@ -175,7 +175,7 @@ func TestSweepLeavesAReplacedNodeToPeople(t *testing.T) {
 
 func TestSweepTakesNoInstance(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		if o := w.step("sweep", "--instance-id", w.ids[0]); o.code != 2 || !strings.Contains(o.stderr, "it takes neither --instance-id nor --node") {
+		if o := w.step("sweep", "--instance-id", w.ids[0]); o.code != 2 || !strings.Contains(o.stderr, "flag provided but not defined: -instance-id") {
 			w.Errorf("exit %d\n%s", o.code, o.stderr)
 		}
 	})

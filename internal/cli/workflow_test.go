@@ -90,7 +90,7 @@ func (l *laneRun) once(ctx context.Context, uid, name, status string) (code int,
 	var out, log bytes.Buffer
 	l.note(l.name, "step "+name+" of "+uid, nil)
 	o := l.options
-	o.WorkflowUID, o.Workflow, o.WorkflowStatus = uid, "argo/"+uid, status
+	o.WorkflowUID, o.Workflow, o.Recycle.WorkflowStatus = uid, "argo/"+uid, status
 	code = cli.RunStep(ctx, name, o, cli.Streams{Out: &out, Err: &log, Version: "test", Jitter: l.jitter, Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
 		return &cli.Clients{Groups: aws, Instances: aws, Kube: typed(kube), Region: aws.region}, nil
 	}})
@@ -131,9 +131,10 @@ func baseOptions(t *testing.T) cli.Options {
 
 // of adds what a schedule asks for, for one instance.
 func (o options) of(base cli.Options, target string) cli.Options {
-	base.InstanceID, base.MaxWait, base.EvictOnTimeout, base.Evict = target, o.MaxWait, o.EvictOnTimeout, !o.NoEvict
+	r := &base.Recycle
+	r.InstanceID, r.MaxWait, r.EvictOnTimeout, r.KeepPods = target, o.MaxWait, o.EvictOnTimeout, o.NoEvict
 	if o.Terminate {
-		base.Action = asg.Terminate
+		r.Action = asg.Terminate{}
 	}
 	return base
 }

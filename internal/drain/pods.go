@@ -56,6 +56,14 @@ func ParseSelection(selector, namespaces string) (Selection, error) {
 	return s, nil
 }
 
+// Labels is the label selector, as ParseSelection reads it.
+func (s Selection) Labels() string {
+	if s.selector == nil {
+		return ""
+	}
+	return s.selector.String()
+}
+
 // String describes the selection for people.
 func (s Selection) String() string {
 	what := "every run-to-completion pod"

@@ -1,81 +1,113 @@
-// Package fleet decides which nodes of many are recycled next: how many may be under way at once, in a group and in a
-// zone. It is all pure: what is under way and who waits comes in, whose turn it is goes out. It starts nothing and knows
-// neither AWS nor Kubernetes.
+// Package fleet is about many nodes: it selects those to recycle, has each recycled by a workflow of its own within a budget,
+// says what came of them, and terminates what recycles stopped long ago. How one node is recycled is the business of
+// package recycle; a fleet knows no more of it than the name of the WorkflowTemplate.
 package fleet
 
 import (
-	"cmp"
-	"fmt"
-	"strconv"
+	"log/slog"
+	"maps"
 	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
+	"github.com/eks-recycle/eks-recycle/internal/report"
 )
 
-// Node is one that waits or is under way. Group and Zone may be unknown, "", for one that somebody else recycles.
-type Node struct{ Instance, Group, Zone string }
-
-// Budget is a number of nodes, or a share of some whole.
-type Budget struct {
-	n       int
-	percent bool
+// Criteria say where to look for nodes, which of them to recycle, and how many. Without a reason to recycle, all are meant.
+type Criteria struct {
+	ASGs, NodeGroups                 []string
+	Tags                             []asg.TagMatch
+	NodeSelector                     labels.Selector
+	MinAge                           time.Duration
+	Drifted, KubeletOlder, Requested bool
+	Conditions                       []node.Condition
+	LaunchedBefore                   time.Time
+	Limit                            int // 0: all
 }
 
-// ParseBudget reads "3" or "25%". Zero is refused: nothing would ever move.
-func ParseBudget(text string) (Budget, error) {
-	digits, percent := strings.CutSuffix(strings.TrimSpace(text), "%")
-	n, err := strconv.Atoi(digits)
-	if err != nil || n < 1 || (percent && n > 100) {
-		return Budget{}, fmt.Errorf("%q is neither a number of nodes from 1 on nor a share such as 25%%", text)
-	}
-	return Budget{n, percent}, nil
+// source is what of the criteria says which groups to read.
+func (c Criteria) source(cluster string) asg.Source {
+	return asg.Source{Names: c.ASGs, NodeGroups: c.NodeGroups, Cluster: cluster, Tags: c.Tags}
 }
 
-// Of is the budget's number of nodes in a whole. A share is rounded down, as Kubernetes does with maxUnavailable, but is
-// never less than one node.
-func (b Budget) Of(whole int) int {
-	if !b.percent {
-		return b.n
-	}
-	return max(whole*b.n/100, 1)
+// byNodeOnly says that no group is named: they are those of the instances behind the Nodes.
+func (c Criteria) byNodeOnly() bool { return len(c.ASGs)+len(c.NodeGroups)+len(c.Tags) == 0 }
+
+// Request says which nodes are meant, how many are recycled at a time, and when no more of them.
+type Request struct {
+	Criteria Criteria
+	Limits
+	Cluster        string // "": not known
+	DryRun         bool
+	StopOnFailure  bool
+	StartFor       time.Duration     // 0: no bound
+	StartedAt      time.Time         // of the fleet's first attempt
+	Template       string            // WorkflowTemplate that recycles one node
+	Parameters     map[string]string // of each recycle, besides those that name the node and the fleet
+	WorkflowStatus string            // how the fleet's workflow ended; for Finish
+	StopChildren   bool              // for Finish: those that still run
+	ProgressFile   string
 }
 
-// Limits are what bounds the nodes under way. InAll says that MaxUnavailable is counted over all groups together rather
-// than in each; PerZone bounds those of one zone, all groups together, and 0 leaves that open.
-type Limits struct {
-	MaxUnavailable Budget
-	InAll          bool
-	PerZone        int
+// Clients are the ways to AWS, to the cluster and to Argo.
+type Clients struct {
+	AWS       asg.Client
+	Templates asg.TemplateReader
+	Nodes     *node.Client
+	Claims    claim.Claims
+	Argo      argo.Workflows
 }
 
-// Next returns who of those that wait, in their order, may start now. sizes are the numbers of members of each group; a
-// group that is not there counts as one of a single node. Nodes under way use up the budget whoever recycles them.
-func Next(waiting, underWay []Node, sizes map[string]int, l Limits) []Node {
-	busy, inGroup, inZone, all := map[string]bool{}, map[string]int{}, map[string]int{}, 0
-	take := func(n Node) {
-		busy[n.Instance] = true
-		inGroup[n.Group]++
-		inZone[n.Zone]++
-		all++
+// Fleet is one run of a step that is about many nodes. Claims names who runs it. Summary and Reaped are results of Run and
+// Finish, and of Reap; Planned is that of a dry run.
+type Fleet struct {
+	Request
+	Summary *Summary
+	Reaped  []Reaped
+	Planned []Candidate
+
+	asg       *asg.Client
+	templates asg.TemplateReader
+	nodes     *node.Client
+	claims    claim.Claims
+	argo      argo.Workflows
+	wait      poll.Loop
+	log       *slog.Logger
+	report    *report.Report
+}
+
+// New makes a fleet. It asks nobody for anything.
+func New(request Request, c Clients, out *report.Report) *Fleet {
+	if request.Criteria.NodeSelector == nil {
+		request.Criteria.NodeSelector = labels.Everything()
 	}
-	for _, n := range underWay {
-		if !busy[n.Instance] {
-			take(n)
-		}
+	if request.StartedAt.IsZero() {
+		request.StartedAt = time.Now()
 	}
-	whole := 0
-	for _, size := range sizes {
-		whole += size
+	return &Fleet{
+		Request: request, asg: &c.AWS, templates: c.Templates, nodes: c.Nodes, claims: c.Claims, argo: c.Argo,
+		wait: c.AWS.Wait, log: out.Log, report: out,
 	}
-	var next []Node
-	for _, n := range waiting {
-		room := l.MaxUnavailable.Of(cmp.Or(sizes[n.Group], 1)) - inGroup[n.Group]
-		if l.InAll {
-			room = l.MaxUnavailable.Of(whole) - all
-		}
-		if busy[n.Instance] || room <= 0 || (l.PerZone > 0 && inZone[n.Zone] >= l.PerZone) {
-			continue
-		}
-		take(n)
-		next = append(next, n)
+}
+
+// parent is the workflow that the fleet runs in.
+func (r *Fleet) parent() argo.Parent {
+	_, name, _ := strings.Cut(r.claims.Workflow, "/")
+	return argo.Parent{Name: name, UID: r.claims.Holder}
+}
+
+// parameters are those of the recycle of one node.
+func (r *Fleet) parameters(c Candidate) map[string]string {
+	all := maps.Clone(r.Parameters)
+	if all == nil {
+		all = map[string]string{}
 	}
-	return next
+	all["instance-id"], all["fleet"] = c.InstanceID, r.claims.Workflow
+	return all
 }

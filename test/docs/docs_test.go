@@ -241,14 +241,14 @@ func TestFlagsThatPagesMentionExist(t *testing.T) {
 			source += read(t, strings.TrimPrefix(file, root))
 		}
 	}
-	steps := read(t, "internal/cli/step.go")
+	steps := read(t, "internal/cli/steps.go")
 	use := regexp.MustCompile("(?:bin/)?step ([a-z]+)((?: --?[a-z-]+(?:[= ][^-\\s`]\\S*)?)*)")
 	flag := regexp.MustCompile(`--([a-z-]+)`)
 	checked := 0
 	for _, page := range pages(t) {
 		for _, code := range regexp.MustCompile("`[^`\n]+`|(?s)```.*?```").FindAllString(read(t, page), -1) {
 			for _, m := range use.FindAllStringSubmatch(code, -1) {
-				if !slices.Contains([]string{"help", "version", "completion"}, m[1]) && !strings.Contains(steps, `{name: "`+m[1]+`", `) {
+				if !slices.Contains([]string{"help", "version", "completion"}, m[1]) && !strings.Contains(steps, `name: "`+m[1]+`", `) {
 					t.Errorf("%s: %q: there is no step %q", page, m[0], m[1])
 				}
 				for _, f := range flag.FindAllStringSubmatch(m[2], -1) {

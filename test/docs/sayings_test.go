@@ -80,7 +80,7 @@ func (p program) readSentinels(pkg string, file *ast.File) {
 	}
 }
 
-// called names what a call calls, as it is written: "fmt.Errorf", "r.warn".
+// called names what a call calls, as it is written: "fmt.Errorf", "r.report.Warn".
 func called(call *ast.CallExpr) string {
 	switch f := call.Fun.(type) {
 	case *ast.Ident:
@@ -216,7 +216,7 @@ func (p program) sayingsOf(t *testing.T, pkg string, decl ast.Decl) (all []sayin
 				add(failure, literal(n.Args[0]), n)
 			case name == "poll.NotDone":
 				add(waiting, literal(n.Args[1]), n)
-			case strings.HasSuffix(name, ".warn"):
+			case strings.HasSuffix(name, ".Warn"):
 				text := literal(n.Args[1])
 				if _, known := warningsMadeIn[types.ExprString(n.Args[1])]; madeElsewhere(text) && !known {
 					t.Errorf("%s: the text of this warning is made elsewhere: say in warningsMadeIn by which function", p.where(n))

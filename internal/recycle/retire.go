@@ -1,4 +1,4 @@
-package cli
+package recycle
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
-// retire takes the instance out of its group, stops or terminates it, and deletes its Node.
-func retire(ctx context.Context, r *session) error {
+// Retire takes the instance out of its group, stops or terminates it, and deletes its Node.
+func (r *Recycle) Retire(ctx context.Context) error {
 	target, n, err := r.lookup(ctx)
 	if err != nil {
 		return err
@@ -62,30 +62,30 @@ func mayRetire(t asg.Target, n *corev1.Node) error {
 
 // lastLook makes sure that no pod that matters runs on the node. One that tolerates every taint may have come late; it is
 // waited for like the others.
-func (r *session) lastLook(ctx context.Context, n *corev1.Node) error {
+func (r *Recycle) lastLook(ctx context.Context, n *corev1.Node) error {
 	if n == nil || r.mayEvictAll(n) {
 		return nil
 	}
-	left, err := r.pods.Left(ctx, n.Name, r.Selection)
+	left, err := r.pods.Left(ctx, n.Name, r.Pods)
 	if err != nil || len(left) == 0 {
 		return err
 	}
 	r.waiting(left)
-	result, err := r.pods.Await(ctx, n.Name, r.Selection, time.Now().Add(r.PollWindow), r.reportPods(ctx, n))
+	result, err := r.pods.Await(ctx, n.Name, r.Pods, time.Now().Add(r.Window), r.reportPods(ctx, n))
 	if err == nil && !result.Drained() {
-		return &poll.NotDoneError{Status: "pods that matter run on the node: " + drain.Describe(result.Left), Cause: errWindow}
+		return &poll.NotDoneError{Status: "pods that matter run on the node: " + drain.Describe(result.Left), Cause: ErrWindow}
 	}
 	return err
 }
 
 // takeOut goes forward only once the detach is made.
-func (r *session) takeOut(ctx context.Context, t asg.Target, n *corev1.Node) error {
+func (r *Recycle) takeOut(ctx context.Context, t asg.Target, n *corev1.Node) error {
 	id := t.Instance.ID
 	replacement := t.Instance.Tags[asg.TagReplacement]
 	if n != nil && n.Annotations[node.AnnotationReplacement] != "" {
 		replacement = n.Annotations[node.AnnotationReplacement]
 	}
-	r.result.ReplacementInstance = replacement
+	r.report.ReplacementInstance = replacement
 	if t.Group != nil {
 		if err := r.lastLook(ctx, n); err != nil {
 			return err
@@ -102,26 +102,26 @@ func (r *session) takeOut(ctx context.Context, t asg.Target, n *corev1.Node) err
 	if err := r.asg.ShutDown(ctx, id, r.Action, func(ctx context.Context) error { return r.lastLook(ctx, n) }); err != nil {
 		return err
 	}
-	r.change("instance %s: %s", id, past(r.Action))
+	r.report.Change("instance %s: %s", id, r.Action.Past())
 	return r.releaseReplacements(ctx, id)
 }
 
 // leave gives back all that the recycle held. The Node goes last: as long as it is there, its name leads to the instance.
-func (r *session) leave(ctx context.Context, id string, n *corev1.Node) error {
+func (r *Recycle) leave(ctx context.Context, id string, n *corev1.Node) error {
 	if err := r.letGo(ctx, id); err != nil {
 		return err
 	}
 	if n != nil {
-		r.nodes.Event(ctx, n, "RecycleDone", fmt.Sprintf("instance %s is %s", id, past(r.Action)))
+		r.nodes.Event(ctx, n, "RecycleDone", fmt.Sprintf("instance %s is %s", id, r.Action.Past()))
 		if err := r.nodes.Delete(ctx, n); err != nil {
 			return err
 		}
-		r.change("node %s: deleted", n.Name)
+		r.report.Change("node %s: deleted", n.Name)
 	}
-	return r.done("instance %s is %s, its Node is deleted", id, past(r.Action))
+	return r.report.Done("instance %s is %s, its Node is deleted", id, r.Action.Past())
 }
 
-func (r *session) detach(ctx context.Context, t asg.Target, n *corev1.Node, replacement string) error {
+func (r *Recycle) detach(ctx context.Context, t asg.Target, n *corev1.Node, replacement string) error {
 	id, before := t.Instance.ID, *t.Group
 	if n != nil {
 		if _, err := r.nodes.Apply(ctx, n, node.Retiring(time.Now())); err != nil {
@@ -129,7 +129,7 @@ func (r *session) detach(ctx context.Context, t asg.Target, n *corev1.Node, repl
 		}
 	}
 	if !t.Instance.Retiring() {
-		mark := asg.Retirement{At: time.Now(), Workflow: r.Workflow, Group: before.Name, Node: r.result.NodeName, Replacement: replacement, Action: r.Action}
+		mark := asg.Retirement{At: time.Now(), Workflow: r.claims.Workflow, Group: before.Name, Node: r.report.NodeName, Replacement: replacement, Action: r.Action}
 		if err := r.asg.MarkRetiring(ctx, id, mark); err != nil {
 			return err
 		}
@@ -138,10 +138,10 @@ func (r *session) detach(ctx context.Context, t asg.Target, n *corev1.Node, repl
 	if err != nil {
 		return err
 	}
-	r.change("instance %s: detached from Auto Scaling group %s", id, before.Name)
+	r.report.Change("instance %s: detached from Auto Scaling group %s", id, before.Name)
 	differences := asg.Compare(before, after, id)
 	for _, difference := range differences {
-		r.warn(ctx, difference)
+		r.report.Warn(ctx, difference)
 	}
 	if len(differences) == 0 {
 		return nil
@@ -154,14 +154,14 @@ func (r *session) detach(ctx context.Context, t asg.Target, n *corev1.Node, repl
 }
 
 // releaseReplacements gives newcomers that took the instance's place back to cluster-autoscaler.
-func (r *session) releaseReplacements(ctx context.Context, id string) error {
+func (r *Recycle) releaseReplacements(ctx context.Context, id string) error {
 	replacements, err := r.nodes.ReplacementsOf(ctx, id)
 	if err != nil {
 		return err
 	}
 	for i := range replacements {
-		if r.result.ReplacementInstance == node.InstanceID(replacements[i].Spec.ProviderID) {
-			r.result.ReplacementNode = replacements[i].Name
+		if r.report.ReplacementInstance == node.InstanceID(replacements[i].Spec.ProviderID) {
+			r.report.ReplacementNode = replacements[i].Name
 		}
 		if _, err := r.nodes.Apply(ctx, &replacements[i], node.Released(id)); err != nil {
 			return err
@@ -170,20 +170,13 @@ func (r *session) releaseReplacements(ctx context.Context, id string) error {
 	return nil
 }
 
-func (r *session) planRetire(t asg.Target) error {
+func (r *Recycle) planRetire(t asg.Target) error {
 	if t.Group != nil {
-		r.change("instance %s: tag %s, detach from Auto Scaling group %s without decrementing its desired capacity %d", t.Instance.ID, asg.TagRetiredAt, t.Group.Name, t.Group.Desired)
+		r.report.Change("instance %s: tag %s, detach from Auto Scaling group %s without decrementing its desired capacity %d", t.Instance.ID, asg.TagRetiredAt, t.Group.Name, t.Group.Desired)
 	}
-	r.change("instance %s: %s", t.Instance.ID, r.Action)
-	if r.result.NodeName != "" {
-		r.change("node %s: delete", r.result.NodeName)
+	r.report.Change("instance %s: %s", t.Instance.ID, r.Action)
+	if r.report.NodeName != "" {
+		r.report.Change("node %s: delete", r.report.NodeName)
 	}
-	return r.done("would retire instance %s", t.Instance.ID)
-}
-
-func past(a asg.Action) string {
-	if a == asg.Terminate {
-		return "terminated"
-	}
-	return "stopped"
+	return r.report.Done("would retire instance %s", t.Instance.ID)
 }

@@ -1,4 +1,4 @@
-package cli
+package fleet
 
 import (
 	"context"
@@ -40,14 +40,20 @@ func (s skipped) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// selectNodes finds the nodes to recycle.
-func (r *session) selectNodes(ctx context.Context) (*selection, error) {
-	o, skip := r.Select, skipped{}
-	conditions, err := parseConditions(o.Conditions)
+// Select lists the nodes to recycle, in the order in which to recycle them. It changes nothing.
+func (r *Fleet) Select(ctx context.Context) ([]Candidate, error) {
+	s, err := r.selectNodes(ctx, r.Criteria)
 	if err != nil {
 		return nil, err
 	}
+	return s.nodes, r.report.Done("%d node(s) selected", len(s.nodes))
+}
+
+// selectNodes finds the nodes to recycle.
+func (r *Fleet) selectNodes(ctx context.Context, o Criteria) (*selection, error) {
+	skip := skipped{}
 	var pools []asg.Pool
+	var err error
 	if !o.byNodeOnly() {
 		if pools, err = r.asg.Pools(ctx, o.source(r.Cluster)); err != nil {
 			return nil, err
@@ -57,7 +63,7 @@ func (r *session) selectNodes(ctx context.Context) (*selection, error) {
 			return &selection{}, nil
 		}
 	}
-	facts, err := r.nodes.Facts(ctx, o.NodeSelector, conditions)
+	facts, err := r.nodes.Facts(ctx, o.NodeSelector.String(), o.Conditions)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +110,7 @@ func (r *session) selectNodes(ctx context.Context) (*selection, error) {
 }
 
 // poolsOf finds the groups by the instances behind the Nodes.
-func (r *session) poolsOf(ctx context.Context, facts []node.Fact) (known map[string]asg.Launched, pools []asg.Pool, err error) {
+func (r *Fleet) poolsOf(ctx context.Context, facts []node.Fact) (known map[string]asg.Launched, pools []asg.Pool, err error) {
 	var ids, groups []string
 	for _, f := range facts {
 		if f.InstanceID != "" && !f.Karpenter {
@@ -128,7 +134,7 @@ func (r *session) poolsOf(ctx context.Context, facts []node.Fact) (known map[str
 
 // join brings together Nodes and members of groups, and passes over what is not to be recycled whatever its age. Nodes of
 // other groups and members that the label selector leaves out are not in the sources: they are not counted.
-func join(facts []node.Fact, pools []asg.Pool, o SelectOptions, skip skipped) (all []inspected) {
+func join(facts []node.Fact, pools []asg.Pool, o Criteria, skip skipped) (all []inspected) {
 	members := map[string]inspected{}
 	for i := range pools {
 		for _, m := range pools[i].Members {
@@ -163,7 +169,7 @@ func join(facts []node.Fact, pools []asg.Pool, o SelectOptions, skip skipped) (a
 	}
 	for _, i := range members {
 		switch {
-		case o.NodeSelector != "":
+		case !o.NodeSelector.Empty():
 		case i.serving.Lifecycle != asg.InService:
 			skip["not in service"]++
 		default:
@@ -192,7 +198,7 @@ func running(all []inspected, known map[string]asg.Launched, skip skipped) []ins
 }
 
 // compare finds out in what the nodes differ from what their groups would launch now.
-func (r *session) compare(ctx context.Context, all []inspected) error {
+func (r *Fleet) compare(ctx context.Context, all []inspected) error {
 	now := r.launching()
 	for i := range all {
 		ways, err := now.of(ctx, all[i].pool)
@@ -206,13 +212,13 @@ func (r *session) compare(ctx context.Context, all []inspected) error {
 
 // launching knows what groups would launch now. It asks for each once.
 type launching struct {
-	*session
+	*Fleet
 	templates asg.Templates
 	ways      map[*asg.Pool][]asg.Way
 }
 
-func (r *session) launching() *launching {
-	return &launching{session: r, templates: asg.Templates{Reader: r.templates}, ways: map[*asg.Pool][]asg.Way{}}
+func (r *Fleet) launching() *launching {
+	return &launching{Fleet: r, templates: asg.Templates{Reader: r.templates}, ways: map[*asg.Pool][]asg.Way{}}
 }
 
 func (l *launching) of(ctx context.Context, pool *asg.Pool) ([]asg.Way, error) {
@@ -225,7 +231,7 @@ func (l *launching) of(ctx context.Context, pool *asg.Pool) ([]asg.Way, error) {
 	}
 	if gone != "" {
 		ways = nil
-		l.warn(ctx, fmt.Sprintf("launch template %s of Auto Scaling group %s does not exist in the version that the group names: cannot check its nodes for drift, and the group cannot replace any", gone, pool.Name))
+		l.report.Warn(ctx, fmt.Sprintf("launch template %s of Auto Scaling group %s does not exist in the version that the group names: cannot check its nodes for drift, and the group cannot replace any", gone, pool.Name))
 	}
 	l.ways[pool] = ways
 	return ways, nil

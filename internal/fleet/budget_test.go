@@ -6,10 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-
-	"github.com/eks-recycle/eks-recycle/internal/fleet"
 )
 
 func budget(t testing.TB, text string) fleet.Budget {

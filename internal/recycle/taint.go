@@ -1,4 +1,4 @@
-package cli
+package recycle
 
 import (
 	"context"
@@ -12,27 +12,27 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
-// taint cordons the Node and puts the hard taint on it.
-func taint(ctx context.Context, r *session) error {
+// Taint cordons the Node and puts the hard taint on it.
+func (r *Recycle) Taint(ctx context.Context) error {
 	n, err := r.locate(ctx)
 	if errors.Is(err, errGone) {
-		return r.done("%v", errGone)
+		return r.report.Done("%v", errGone)
 	}
 	if err != nil {
 		return err
 	}
-	closed := node.Closed(r.Workflow)
-	if r.Lifecycle.Hook != "" { // the first heartbeat has said that its group is terminating it
-		closed = node.Noticed(r.Workflow, r.Lifecycle.Began)
+	closed := node.Closed(r.claims.Workflow)
+	if r.Hook.Name != "" { // the first heartbeat has said that its group is terminating it
+		closed = node.Noticed(r.claims.Workflow, r.Hook.Began)
 	}
 	if node.Changes(n, closed) {
-		r.change("node %s: cordon, taint %s:NoSchedule", n.Name, node.TaintLeaving)
+		r.report.Change("node %s: cordon, taint %s:NoSchedule", n.Name, node.TaintLeaving)
 	}
 	return r.claimed(ctx, n, func(ctx context.Context) error {
 		if r.DryRun {
-			return r.done("would cordon and taint node %s", n.Name)
+			return r.report.Done("would cordon and taint node %s", n.Name)
 		}
-		if r.Lifecycle.Hook == "" {
+		if r.Hook.Name == "" {
 			if n, err = r.replaced(ctx, n); err != nil {
 				return err
 			}
@@ -49,14 +49,14 @@ func taint(ctx context.Context, r *session) error {
 				return err
 			}
 		}
-		return r.done("node %s is cordoned and tainted", n.Name)
+		return r.report.Done("node %s is cordoned and tainted", n.Name)
 	})
 }
 
 // replaced returns the Node if something took its place, so that it may be closed. A claim that was not this recycle's all
 // the time means that another one may have brought the node back since: then the Node is read anew, and what standby wrote
 // on it must still be there.
-func (r *session) replaced(ctx context.Context, n *corev1.Node) (*corev1.Node, error) {
+func (r *Recycle) replaced(ctx context.Context, n *corev1.Node) (*corev1.Node, error) {
 	if r.held.Fresh {
 		var err error
 		if n, err = r.nodes.Get(ctx, n.Name); err != nil {
@@ -66,7 +66,7 @@ func (r *session) replaced(ctx context.Context, n *corev1.Node) (*corev1.Node, e
 	if node.IsReplaced(n) || node.IsClosed(n) || r.held.Reborn(n) {
 		return n, nil
 	}
-	target, err := r.asg.Lookup(ctx, r.result.InstanceID)
+	target, err := r.asg.Lookup(ctx, r.report.InstanceID)
 	if err != nil || retired(target, n) {
 		return n, err
 	}

@@ -1,4 +1,4 @@
-package cli
+package fleet
 
 import (
 	"context"
@@ -14,31 +14,23 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
-// secondLook asks right before a node's recycle begins whether anybody still wants it. It reads the Node, and AWS only
+// recheck asks right before a node's recycle begins whether anybody still wants it. It reads the Node, and AWS only
 // where nothing but drift speaks for the recycle: its group and that one's launch template, once for all nodes of the group
 // that are looked at in one go.
-type secondLook struct {
-	*fleetRun
+type recheck struct {
+	*run
 	now   *launching
 	pools map[string]*asg.Pool
 }
 
-func (f *fleetRun) secondLook() *secondLook {
-	return &secondLook{fleetRun: f, now: f.launching(), pools: map[string]*asg.Pool{}}
+func (f *run) recheck() *recheck {
+	return &recheck{run: f, now: f.launching(), pools: map[string]*asg.Pool{}}
 }
 
 // at says why a node that was selected a while ago is not recycled after all, or "".
-func (s *secondLook) at(ctx context.Context, c Candidate) (because string, err error) {
+func (s *recheck) at(ctx context.Context, c Candidate) (because string, err error) {
 	n, err := s.nodes.Get(ctx, c.NodeName)
 	if err != nil && !apierrors.IsNotFound(err) {
-		return "", err
-	}
-	conditions, err := parseConditions(s.Select.Conditions)
-	if err != nil {
-		return "", err
-	}
-	selector, err := labels.Parse(s.Select.NodeSelector)
-	if err != nil {
 		return "", err
 	}
 	switch {
@@ -48,20 +40,20 @@ func (s *secondLook) at(ctx context.Context, c Candidate) (because string, err e
 		return "it is annotated " + node.AnnotationSkip, nil
 	case node.IsLeaving(n):
 		return "it is being recycled already", nil
-	case !selector.Matches(labels.Set(n.Labels)):
+	case !s.Criteria.NodeSelector.Matches(labels.Set(n.Labels)):
 		return "it does not match the node selector any more", nil
 	}
-	return s.reason(ctx, c, n, conditions)
+	return s.reason(ctx, c, n)
 }
 
 // reason says that none of those is left for which the node was selected.
-func (s *secondLook) reason(ctx context.Context, c Candidate, n *corev1.Node, conditions []node.Condition) (because string, err error) {
+func (s *recheck) reason(ctx context.Context, c Candidate, n *corev1.Node) (because string, err error) {
 	i := s.selected.inspected[c.InstanceID]
-	i.node, i.drift = node.FactOf(n, conditions), nil
-	if len(s.Select.reasons(&i, s.selected.controlPlane, time.Now())) > 0 {
+	i.node, i.drift = node.FactOf(n, s.Criteria.Conditions), nil
+	if len(s.Criteria.reasons(&i, s.selected.controlPlane, time.Now())) > 0 {
 		return "", nil
 	}
-	if s.Select.Drifted {
+	if s.Criteria.Drifted {
 		if i.pool, err = s.pool(ctx, c.ASGName); err != nil {
 			return "", err
 		}
@@ -74,10 +66,10 @@ func (s *secondLook) reason(ctx context.Context, c Candidate, n *corev1.Node, co
 			return "", err
 		}
 	}
-	return fmt.Sprintf("no longer holds: %s", reasons(c)), nil
+	return fmt.Sprintf("no longer holds: %s", c.because()), nil
 }
 
-func (s *secondLook) pool(ctx context.Context, name string) (*asg.Pool, error) {
+func (s *recheck) pool(ctx context.Context, name string) (*asg.Pool, error) {
 	if pool, known := s.pools[name]; known {
 		return pool, nil
 	}

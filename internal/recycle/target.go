@@ -1,19 +1,16 @@
-package cli
+package recycle
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
-	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
-	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
 // errGone says that the Node is no more because a recycle has retired its instance: for a step on it, nothing is left to do.
@@ -21,11 +18,11 @@ var errGone = errors.New("the node is gone, its instance is retired or terminate
 
 // locate finds instance and Node for the steps that need no AWS: the claim remembers the Node's name. It returns errGone
 // for an instance that a retire step has taken out already.
-func (r *session) locate(ctx context.Context) (*corev1.Node, error) {
+func (r *Recycle) locate(ctx context.Context) (*corev1.Node, error) {
 	if r.Node != "" {
 		return r.byName(ctx)
 	}
-	r.result.InstanceID = r.InstanceID
+	r.report.InstanceID = r.InstanceID
 	names := []string{r.InstanceID}
 	record, err := r.claims.Record(ctx, r.InstanceID)
 	if err != nil {
@@ -42,7 +39,7 @@ func (r *session) locate(ctx context.Context) (*corev1.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err = r.nodes.Find(ctx, r.InstanceID, node.NamesOf(r.InstanceID, instance.PrivateDNSName, r.result.Region))
+	n, err = r.nodes.Find(ctx, r.InstanceID, node.NamesOf(r.InstanceID, instance.PrivateDNSName, r.report.Region))
 	switch {
 	case err != nil || n != nil:
 		return r.found(n), err
@@ -53,7 +50,7 @@ func (r *session) locate(ctx context.Context) (*corev1.Node, error) {
 	}
 }
 
-func (r *session) byName(ctx context.Context) (*corev1.Node, error) {
+func (r *Recycle) byName(ctx context.Context) (*corev1.Node, error) {
 	n, err := r.nodes.Get(ctx, r.Node)
 	if err != nil {
 		return nil, err
@@ -67,14 +64,14 @@ func (r *session) byName(ctx context.Context) (*corev1.Node, error) {
 	return r.found(n), nil
 }
 
-func (r *session) found(n *corev1.Node) *corev1.Node {
+func (r *Recycle) found(n *corev1.Node) *corev1.Node {
 	if n != nil {
-		r.result.NodeName, r.result.InstanceID = n.Name, node.InstanceID(n.Spec.ProviderID)
+		r.report.NodeName, r.report.InstanceID = n.Name, node.InstanceID(n.Spec.ProviderID)
 	}
 	return n
 }
 
-func (r *session) foreign(i asg.Instance) error {
+func (r *Recycle) foreign(i asg.Instance) error {
 	if other := asg.OtherCluster(i, r.Cluster); other != "" {
 		return hint.Errorf("name that cluster with --cluster, or use its kubeconfig; if it is this one, the instance has not joined it", "instance %q has no Node in this cluster; it is tagged for cluster %q", i.ID, other)
 	}
@@ -82,7 +79,7 @@ func (r *session) foreign(i asg.Instance) error {
 }
 
 // lookup finds instance, group and Node for the steps that need AWS. The Node is nil if the cluster has none.
-func (r *session) lookup(ctx context.Context) (asg.Target, *corev1.Node, error) {
+func (r *Recycle) lookup(ctx context.Context) (asg.Target, *corev1.Node, error) {
 	id := r.InstanceID
 	var n *corev1.Node
 	if r.Node != "" {
@@ -90,18 +87,18 @@ func (r *session) lookup(ctx context.Context) (asg.Target, *corev1.Node, error) 
 		if n, err = r.byName(ctx); err != nil {
 			return asg.Target{}, nil, err
 		}
-		id = r.result.InstanceID
+		id = r.report.InstanceID
 	}
 	target, err := r.asg.Lookup(ctx, id)
 	if err != nil {
 		return asg.Target{}, nil, err
 	}
-	r.result.InstanceID = id
+	r.report.InstanceID = id
 	if target.Group != nil {
-		r.result.ASGName = target.Group.Name
+		r.report.ASGName = target.Group.Name
 	}
 	if n == nil {
-		if n, err = r.nodes.Find(ctx, id, node.NamesOf(id, target.Instance.PrivateDNSName, r.result.Region)); err != nil {
+		if n, err = r.nodes.Find(ctx, id, node.NamesOf(id, target.Instance.PrivateDNSName, r.report.Region)); err != nil {
 			return asg.Target{}, nil, err
 		}
 	}
@@ -110,74 +107,38 @@ func (r *session) lookup(ctx context.Context) (asg.Target, *corev1.Node, error) 
 
 // claimed runs act while this workflow holds the claim on the instance. When the claim is lost, act's context ends and
 // the error says why. The Node may be nil.
-func (r *session) claimed(ctx context.Context, n *corev1.Node, act func(context.Context) error) error {
+func (r *Recycle) claimed(ctx context.Context, n *corev1.Node, act func(context.Context) error) error {
 	if r.DryRun {
-		if err := r.claims.Free(ctx, r.result.InstanceID); err != nil {
-			r.warn(ctx, err.Error())
+		if err := r.claims.Free(ctx, r.report.InstanceID); err != nil {
+			r.report.Warn(ctx, err.Error())
 		}
 		return act(ctx)
 	}
-	held, err := r.claims.Acquire(ctx, r.result.InstanceID, n, r.result.ASGName)
+	held, err := r.claims.Acquire(ctx, r.report.InstanceID, n, r.report.ASGName)
 	if apierrors.IsNotFound(err) {
-		return hint.Errorf("create it, or name another with --lease-namespace", "claiming instance %q: namespace %q does not exist in the cluster", r.result.InstanceID, r.LeaseNamespace)
+		return hint.Errorf("create it, or name another with --lease-namespace", "claiming instance %q: namespace %q does not exist in the cluster", r.report.InstanceID, r.claims.Namespace)
 	}
 	if err != nil {
 		return err
 	}
 	r.held = held
 	if held.From != "" && n != nil {
-		r.nodes.Event(ctx, n, "RecycleTakenOver", fmt.Sprintf("%s takes the recycle over from %s, which no longer renews its claim", r.Workflow, held.From))
+		r.nodes.Event(ctx, n, "RecycleTakenOver", fmt.Sprintf("%s takes the recycle over from %s, which no longer renews its claim", r.claims.Workflow, held.From))
 	}
-	return keeping(ctx, held, act)
-}
-
-// keeping runs act while the claim is renewed.
-func keeping(ctx context.Context, held *claim.Claim, act func(context.Context) error) error {
-	kept, stop := held.Keep(ctx)
-	defer stop()
-	err := act(kept)
-	var notDone *poll.NotDoneError
-	if err != nil && kept.Err() != nil && !errors.As(err, &notDone) {
-		return poll.NotDone(kept, err.Error())
-	}
-	return err
+	return held.Hold(ctx, act)
 }
 
 // alone runs act while no other recycle changes the group, and waits for its turn.
-func (r *session) alone(ctx context.Context, group string, act func(context.Context) error) error {
-	id := r.result.InstanceID
-	acquire := func(ctx context.Context) (*claim.Claim, error) { return r.claims.AcquireGroup(ctx, group, id) }
-	return r.whenFree(ctx, acquire, func(ctx context.Context) error { return r.claims.ReleaseGroup(ctx, group, id) }, act)
-}
-
-// whenFree runs act while it holds what everybody else waits for, too.
-func (r *session) whenFree(ctx context.Context, acquire func(context.Context) (*claim.Claim, error), release, act func(context.Context) error) error {
-	turn := r.wait
-	turn.Interval = min(time.Second, r.PollInterval)
-	var held *claim.Claim
-	err := turn.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
-		held, err = acquire(ctx)
-		var other *claim.HeldError
-		if errors.As(err, &other) {
-			return false, other.Error(), nil
-		}
-		return err == nil, "", err
-	})
-	if err != nil {
-		return err
-	}
-	if err := keeping(ctx, held, act); err != nil {
-		return err // it may be half done: the next attempt for this instance goes on before another one's turn, or letGo ends it
-	}
-	return release(ctx)
+func (r *Recycle) alone(ctx context.Context, group string, act func(context.Context) error) error {
+	return r.claims.WithGroupLock(ctx, r.wait, group, r.report.InstanceID, act)
 }
 
 // mayBeClosed refuses a Node that is open and was not deleted since this recycle closed it, before anything is touched.
-func (r *session) mayBeClosed(ctx context.Context, n *corev1.Node) error {
+func (r *Recycle) mayBeClosed(ctx context.Context, n *corev1.Node) error {
 	if node.IsClosed(n) {
 		return nil
 	}
-	record, err := r.claims.Record(ctx, r.result.InstanceID)
+	record, err := r.claims.Record(ctx, r.report.InstanceID)
 	if err != nil || (record != nil && record.NodeUID != "" && record.NodeUID != string(n.UID)) {
 		return err
 	}
@@ -186,12 +147,12 @@ func (r *session) mayBeClosed(ctx context.Context, n *corev1.Node) error {
 
 // closed returns the Node if nothing new is scheduled there. One that was deleted and has registered again in the middle
 // of the recycle has lost all marks, and is closed again; one that somebody opened by hand is their decision.
-func (r *session) closed(ctx context.Context, n *corev1.Node) (*corev1.Node, error) {
+func (r *Recycle) closed(ctx context.Context, n *corev1.Node) (*corev1.Node, error) {
 	if node.IsClosed(n) || !r.held.Reborn(n) {
 		return n, mustBeClosed(n)
 	}
-	r.warn(ctx, fmt.Sprintf("node %s was deleted and has registered again: it is cordoned and tainted anew", n.Name))
-	n, err := r.nodes.Apply(ctx, n, node.Closed(r.Workflow))
+	r.report.Warn(ctx, fmt.Sprintf("node %s was deleted and has registered again: it is cordoned and tainted anew", n.Name))
+	n, err := r.nodes.Apply(ctx, n, node.Closed(r.claims.Workflow))
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package cli
+package recycle
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
-// standby puts the instance on standby and waits until a specific newer member of its group is in service and its Node
+// Standby puts the instance on standby and waits until a specific newer member of its group is in service and its Node
 // Ready.
-func standby(ctx context.Context, r *session) error {
+func (r *Recycle) Standby(ctx context.Context) error {
 	target, n, err := r.lookup(ctx)
 	if err != nil {
 		return err
@@ -23,8 +23,8 @@ func standby(ctx context.Context, r *session) error {
 	if retired(target, n) {
 		return r.resumeRetired(target)
 	}
-	if r.OfFleet != "" && n != nil && node.FactOf(n, nil).Skip && !node.IsLeaving(n) { // it may have been queued for hours
-		return fmt.Errorf("node %q is annotated %s since fleet %s asked for it", n.Name, node.AnnotationSkip, r.OfFleet)
+	if r.Fleet != "" && n != nil && node.FactOf(n, nil).Skip && !node.IsLeaving(n) { // it may have been queued for hours
+		return fmt.Errorf("node %q is annotated %s since fleet %s asked for it", n.Name, node.AnnotationSkip, r.Fleet)
 	}
 	if err := r.preflight(ctx, target, n); err != nil {
 		return err
@@ -44,11 +44,11 @@ func standby(ctx context.Context, r *session) error {
 			return err
 		}
 		first := !node.IsLeaving(n)
-		if n, err = r.nodes.Apply(ctx, n, node.Leaving(r.Workflow, baseline, time.Now())); err != nil {
+		if n, err = r.nodes.Apply(ctx, n, node.Leaving(r.claims.Workflow, baseline, time.Now())); err != nil {
 			return err
 		}
 		if first {
-			r.nodes.Event(ctx, n, "RecycleStarted", fmt.Sprintf("%s recycles this node", r.Workflow))
+			r.nodes.Event(ctx, n, "RecycleStarted", fmt.Sprintf("%s recycles this node", r.claims.Workflow))
 		}
 		return r.handOver(ctx, target, n, baseline)
 	})
@@ -56,7 +56,7 @@ func standby(ctx context.Context, r *session) error {
 
 // forget drops what an earlier recycle wrote down and what holds no more: everything if the instance is back in service,
 // else the time by which its replacement was due.
-func (r *session) forget(ctx context.Context, t asg.Target, n *corev1.Node) (*corev1.Node, error) {
+func (r *Recycle) forget(ctx context.Context, t asg.Target, n *corev1.Node) (*corev1.Node, error) {
 	if err := r.callOff(ctx, t); err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (r *session) forget(ctx context.Context, t asg.Target, n *corev1.Node) (*co
 }
 
 // forgetRetirement takes the tags of a retirement that was given up off the instance, and says what it leaves.
-func (r *session) forgetRetirement(ctx context.Context, t asg.Target) error {
+func (r *Recycle) forgetRetirement(ctx context.Context, t asg.Target) error {
 	if !t.Instance.Retiring() {
 		return nil
 	}
@@ -99,16 +99,16 @@ func retired(t asg.Target, n *corev1.Node) bool {
 	return t.Instance.Retiring() && (t.Group == nil || t.Lifecycle() == asg.Detaching)
 }
 
-func (r *session) resumeRetired(t asg.Target) error {
+func (r *Recycle) resumeRetired(t asg.Target) error {
 	tags := t.Instance.Tags
-	r.result.ASGName, r.result.NodeName, r.result.ReplacementInstance = tags[asg.TagGroup], tags[asg.TagNode], tags[asg.TagReplacement]
+	r.report.ASGName, r.report.NodeName, r.report.ReplacementInstance = tags[asg.TagGroup], tags[asg.TagNode], tags[asg.TagReplacement]
 	if tags[asg.TagRetiredAt] == "" {
-		return r.done("instance %s is %s: nothing to do here", t.Instance.ID, t.Instance.State)
+		return r.report.Done("instance %s is %s: nothing to do here", t.Instance.ID, t.Instance.State)
 	}
-	return r.done("instance %s is being retired since %s by %s: nothing to do here", t.Instance.ID, tags[asg.TagRetiredAt], tags[asg.TagWorkflow])
+	return r.report.Done("instance %s is being retired since %s by %s: nothing to do here", t.Instance.ID, tags[asg.TagRetiredAt], tags[asg.TagWorkflow])
 }
 
-func (r *session) preflight(ctx context.Context, t asg.Target, n *corev1.Node) error {
+func (r *Recycle) preflight(ctx context.Context, t asg.Target, n *corev1.Node) error {
 	if n == nil && !t.Instance.Gone() {
 		return r.foreign(t.Instance)
 	}
@@ -130,7 +130,7 @@ func (r *session) preflight(ctx context.Context, t asg.Target, n *corev1.Node) e
 	}
 	warnings, err := asg.Preflight(t, r.Action, refresh)
 	for _, warning := range warnings {
-		r.warn(ctx, warning)
+		r.report.Warn(ctx, warning)
 	}
 	if err != nil {
 		return err
@@ -138,21 +138,21 @@ func (r *session) preflight(ctx context.Context, t asg.Target, n *corev1.Node) e
 	return r.asg.MayRetire(ctx, t.Instance.ID, r.Action)
 }
 
-func (r *session) planStandby(ctx context.Context, t asg.Target, n *corev1.Node) error {
-	if node.Changes(n, node.Leaving(r.Workflow, nil, time.Now())) {
-		r.change("node %s: taint %s:PreferNoSchedule, keep cluster-autoscaler off it", n.Name, node.TaintLeaving)
+func (r *Recycle) planStandby(ctx context.Context, t asg.Target, n *corev1.Node) error {
+	if node.Changes(n, node.Leaving(r.claims.Workflow, nil, time.Now())) {
+		r.report.Change("node %s: taint %s:PreferNoSchedule, keep cluster-autoscaler off it", n.Name, node.TaintLeaving)
 	}
 	if t.Lifecycle() == asg.InService {
-		r.change("instance %s: EnterStandby in Auto Scaling group %s without decrementing its desired capacity %d", t.Instance.ID, t.Group.Name, t.Group.Desired)
+		r.report.Change("instance %s: EnterStandby in Auto Scaling group %s without decrementing its desired capacity %d", t.Instance.ID, t.Group.Name, t.Group.Desired)
 	}
 	if r.SuspendAZRebalance && !t.Group.Suspends(asg.AZRebalance) {
-		r.change("Auto Scaling group %s: suspend AZRebalance until the recycle ends", t.Group.Name)
+		r.report.Change("Auto Scaling group %s: suspend AZRebalance until the recycle ends", t.Group.Name)
 	}
-	return r.claimed(ctx, n, func(context.Context) error { return r.done("would put instance %s on standby", t.Instance.ID) })
+	return r.claimed(ctx, n, func(context.Context) error { return r.report.Done("would put instance %s on standby", t.Instance.ID) })
 }
 
 // baseline is what the first attempt wrote down, or the group's members now.
-func (r *session) baseline(ctx context.Context, t asg.Target, n *corev1.Node) ([]string, error) {
+func (r *Recycle) baseline(ctx context.Context, t asg.Target, n *corev1.Node) ([]string, error) {
 	if n != nil && n.Annotations[node.AnnotationMembers] != "" {
 		return strings.Split(n.Annotations[node.AnnotationMembers], ","), nil
 	}
@@ -163,10 +163,10 @@ func (r *session) baseline(ctx context.Context, t asg.Target, n *corev1.Node) ([
 const findAllEvery = 6
 
 // handOver waits for Standby and for the replacement.
-func (r *session) handOver(ctx context.Context, t asg.Target, n *corev1.Node, baseline []string) error {
+func (r *Recycle) handOver(ctx context.Context, t asg.Target, n *corev1.Node, baseline []string) error {
 	id, group := t.Instance.ID, t.Group.Name
 	looks := 0
-	newcomer := newcomers{session: r, names: map[string][]string{}, target: id}
+	newcomer := newcomers{Recycle: r, names: map[string][]string{}, target: id}
 	err := r.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		looks++
 		h, err := r.asg.Advance(ctx, group, id, baseline)
@@ -188,7 +188,7 @@ func (r *session) handOver(ctx context.Context, t asg.Target, n *corev1.Node, ba
 			return false, status, err
 		}
 		if came.taken != nil && h.Stands() && !came.short {
-			r.result.ReplacementInstance, r.result.ReplacementNode = node.InstanceID(came.taken.Spec.ProviderID), came.taken.Name
+			r.report.ReplacementInstance, r.report.ReplacementNode = node.InstanceID(came.taken.Spec.ProviderID), came.taken.Name
 			return true, "", nil
 		}
 		if came.status != "" {
@@ -199,16 +199,16 @@ func (r *session) handOver(ctx context.Context, t asg.Target, n *corev1.Node, ba
 	if err != nil {
 		return err
 	}
-	r.change("instance %s: on standby", id)
-	if n, err = r.nodes.Apply(ctx, n, node.Replaced(r.result.ReplacementInstance)); err != nil {
+	r.report.Change("instance %s: on standby", id)
+	if n, err = r.nodes.Apply(ctx, n, node.Replaced(r.report.ReplacementInstance)); err != nil {
 		return err
 	}
-	r.nodes.Event(ctx, n, "RecycleReplaced", fmt.Sprintf("instance %s is on standby, node %s took its place", id, r.result.ReplacementNode))
-	return r.done("instance %s is on standby, replaced by %s (node %s)", id, r.result.ReplacementInstance, r.result.ReplacementNode)
+	r.nodes.Event(ctx, n, "RecycleReplaced", fmt.Sprintf("instance %s is on standby, node %s took its place", id, r.report.ReplacementNode))
+	return r.report.Done("instance %s is on standby, replaced by %s (node %s)", id, r.report.ReplacementInstance, r.report.ReplacementNode)
 }
 
 // patience ends the wait for a replacement, counted over all attempts.
-func (r *session) patience(n *corev1.Node, status string) error {
+func (r *Recycle) patience(n *corev1.Node, status string) error {
 	started, err := time.Parse(time.RFC3339, n.Annotations[node.AnnotationStartedAt])
 	if err != nil {
 		return hint.Errorf("remove the annotation to start the wait anew", "node %q has a malformed annotation %s: %w", n.Name, node.AnnotationStartedAt, err)
@@ -216,13 +216,13 @@ func (r *session) patience(n *corev1.Node, status string) error {
 	if time.Since(started) < r.ReplacementTimeout {
 		return nil
 	}
-	return hint.Errorf("see the group's activities: aws autoscaling describe-scaling-activities --auto-scaling-group-name "+r.result.ASGName,
+	return hint.Errorf("see the group's activities: aws autoscaling describe-scaling-activities --auto-scaling-group-name "+r.report.ASGName,
 		"no replacement in service after %s: %s", r.ReplacementTimeout, status)
 }
 
 // newcomers looks for the replacement's Node among the instances that joined the group.
 type newcomers struct {
-	*session
+	*Recycle
 	target string
 	names  map[string][]string // of the Nodes, by instance
 }
@@ -292,7 +292,7 @@ func (f *newcomers) find(ctx context.Context, h asg.Handover, searchAll bool) (a
 // take waits a little until a newcomer is Ready, and marks it as the replacement.
 func (f *newcomers) take(ctx context.Context, n *corev1.Node) (taken *corev1.Node, status string, err error) {
 	id := node.InstanceID(n.Spec.ProviderID)
-	ready, err := f.nodes.AwaitReady(ctx, n, f.PollInterval)
+	ready, err := f.nodes.AwaitReady(ctx, n, f.wait.Interval)
 	if ready == nil || err != nil {
 		return nil, fmt.Sprintf("replacement %s (node %s) is not Ready", id, n.Name), err
 	}
@@ -312,7 +312,7 @@ func (f *newcomers) nodeOf(ctx context.Context, id string, searchAll bool) (*cor
 		if err != nil {
 			return nil, err
 		}
-		f.names[id] = node.NamesOf(id, instance.PrivateDNSName, f.result.Region)
+		f.names[id] = node.NamesOf(id, instance.PrivateDNSName, f.report.Region)
 	}
 	if searchAll {
 		return f.nodes.Find(ctx, id, f.names[id])

@@ -1,4 +1,4 @@
-package cli
+package fleet
 
 import (
 	"fmt"
@@ -21,21 +21,21 @@ func TestReasons(t *testing.T) {
 	aged := func(d time.Duration) inspected { return inspected{launched: asg.Launched{LaunchTime: now.Add(-d)}} }
 	for name, c := range map[string]struct {
 		node    inspected
-		options SelectOptions
+		options Criteria
 		want    []string
 	}{
-		"nothing is asked for":        {aged(0), SelectOptions{}, []string{"all"}},
-		"old enough to the second":    {aged(14 * day), SelectOptions{MinAge: 14 * day}, []string{"older than 14d"}},
-		"a second too young":          {aged(14*day - time.Second), SelectOptions{MinAge: 14 * day}, nil},
-		"drift that is not asked for": {inspected{drift: []string{"d"}}, SelectOptions{Requested: true}, nil},
-		"drift":                       {inspected{drift: []string{"d", "e"}}, SelectOptions{Drifted: true}, []string{"d", "e"}},
-		"an older kubelet":            {inspected{node: node.Fact{Kubelet: "v1.32.3-eks-1"}}, SelectOptions{KubeletOlder: true}, []string{"kubelet v1.32.3, control plane v1.33.1"}},
-		"an older patch only":         {inspected{node: node.Fact{Kubelet: "v1.33.0-eks-1"}}, SelectOptions{KubeletOlder: true}, nil},
-		"a condition":                 {inspected{node: node.Fact{Conditions: []node.Condition{pressure}}}, SelectOptions{Conditions: []string{"MemoryPressure"}}, []string{"condition MemoryPressure=True"}},
-		"a request":                   {inspected{node: node.Fact{Requested: true}}, SelectOptions{Requested: true}, []string{"requested"}},
+		"nothing is asked for":        {aged(0), Criteria{}, []string{"all"}},
+		"old enough to the second":    {aged(14 * day), Criteria{MinAge: 14 * day}, []string{"older than 14d"}},
+		"a second too young":          {aged(14*day - time.Second), Criteria{MinAge: 14 * day}, nil},
+		"drift that is not asked for": {inspected{drift: []string{"d"}}, Criteria{Requested: true}, nil},
+		"drift":                       {inspected{drift: []string{"d", "e"}}, Criteria{Drifted: true}, []string{"d", "e"}},
+		"an older kubelet":            {inspected{node: node.Fact{Kubelet: "v1.32.3-eks-1"}}, Criteria{KubeletOlder: true}, []string{"kubelet v1.32.3, control plane v1.33.1"}},
+		"an older patch only":         {inspected{node: node.Fact{Kubelet: "v1.33.0-eks-1"}}, Criteria{KubeletOlder: true}, nil},
+		"a condition":                 {inspected{node: node.Fact{Conditions: []node.Condition{pressure}}}, Criteria{Conditions: []node.Condition{pressure}}, []string{"condition MemoryPressure=True"}},
+		"a request":                   {inspected{node: node.Fact{Requested: true}}, Criteria{Requested: true}, []string{"requested"}},
 		"several at once": {
 			inspected{node: node.Fact{Requested: true}, launched: asg.Launched{LaunchTime: now.Add(-48 * time.Hour)}},
-			SelectOptions{Requested: true, MinAge: 36 * time.Hour}, []string{"older than 1d12h", "requested"},
+			Criteria{Requested: true, MinAge: 36 * time.Hour}, []string{"older than 1d12h", "requested"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,4 +1,4 @@
-package cli
+package recycle
 
 import (
 	"cmp"
@@ -16,41 +16,36 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/node"
+	"github.com/eks-recycle/eks-recycle/internal/report"
 )
 
-// Left is what a recycle left that no workflow works on any more.
-type Left struct {
-	InstanceID string   `json:"instanceId"`
-	NodeName   string   `json:"nodeName,omitempty"`
-	Workflow   string   `json:"workflow"`
-	What       []string `json:"what"`
-	Outcome    string   `json:"outcome,omitempty"`
-}
+// Leftover is what a recycle left that no workflow works on any more.
+type Leftover struct {
+	InstanceID, NodeName string
+	Workflow             string
+	What                 []string // that was found
+	Outcome              string
 
-// leftover is a Left with what it was found by.
-type leftover struct {
-	Left
 	record *claim.Record
 	node   *corev1.Node
 	busy   bool // somebody renews a claim
 }
 
-// sweep finds claims, marks on Nodes and suspensions of workflows that were terminated or deleted, and settles them as
+// Sweep finds claims, marks on Nodes and suspensions of workflows that were terminated or deleted, and settles them as
 // their exit handlers would have. What a person began from a laptop, and what settle left on standby for a person to
 // decide on, it lists only.
-func sweep(ctx context.Context, r *session) error {
+func (r *Recycle) Sweep(ctx context.Context) (remaining []Leftover, err error) {
 	found, err := r.leftovers(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.result.Left = nil
 	var failures []error
 	settled := 0
 	for _, left := range found {
 		outcome, mine, err := r.whose(ctx, left)
 		switch {
 		case err != nil:
-			return err
+			return nil, err
 		case outcome == "": // its workflow runs
 			continue
 		case mine && !r.DryRun:
@@ -63,16 +58,16 @@ func sweep(ctx context.Context, r *session) error {
 		}
 		left.Outcome = outcome
 		r.log.InfoContext(ctx, "left behind", "instance", left.InstanceID, "node", left.NodeName, "workflow", left.Workflow, "what", strings.Join(left.What, ", "), "outcome", outcome)
-		r.result.Left = append(r.result.Left, left.Left)
+		remaining = append(remaining, *left)
 	}
 	if err := errors.Join(failures...); err != nil {
-		return err
+		return remaining, err
 	}
-	return r.done("%d recycle(s) without a workflow found, %d settled", len(r.result.Left), settled)
+	return remaining, r.report.Done("%d recycle(s) without a workflow found, %d settled", len(remaining), settled)
 }
 
 // leftovers gathers all traces of recycles in the cluster by instance, under way or not.
-func (r *session) leftovers(ctx context.Context) ([]*leftover, error) {
+func (r *Recycle) leftovers(ctx context.Context) ([]*Leftover, error) {
 	records, err := r.claims.Records(ctx)
 	if err != nil {
 		return nil, err
@@ -81,11 +76,11 @@ func (r *session) leftovers(ctx context.Context) ([]*leftover, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []*leftover
-	of := func(id string) *leftover {
-		i := slices.IndexFunc(all, func(l *leftover) bool { return l.InstanceID == id })
+	var all []*Leftover
+	of := func(id string) *Leftover {
+		i := slices.IndexFunc(all, func(l *Leftover) bool { return l.InstanceID == id })
 		if i < 0 {
-			i, all = len(all), append(all, &leftover{Left: Left{InstanceID: id}})
+			i, all = len(all), append(all, &Leftover{InstanceID: id})
 		}
 		return all[i]
 	}
@@ -109,12 +104,12 @@ func (r *session) leftovers(ctx context.Context) ([]*leftover, error) {
 		}
 		l.NodeName, l.Workflow = cmp.Or(l.NodeName, records[i].Node), cmp.Or(records[i].Workflow, l.Workflow)
 	}
-	slices.SortFunc(all, func(a, b *leftover) int { return strings.Compare(a.InstanceID, b.InstanceID) })
+	slices.SortFunc(all, func(a, b *Leftover) int { return strings.Compare(a.InstanceID, b.InstanceID) })
 	return all, nil
 }
 
 // whose says what is to become of a leftover; "" means that somebody works on it. mine says that the sweep may settle it.
-func (r *session) whose(ctx context.Context, l *leftover) (outcome string, mine bool, err error) {
+func (r *Recycle) whose(ctx context.Context, l *Leftover) (outcome string, mine bool, err error) {
 	if l.busy {
 		return "", false, nil
 	}
@@ -141,37 +136,37 @@ func (r *session) whose(ctx context.Context, l *leftover) (outcome string, mine 
 }
 
 // settleFor does the work of the exit handler that never ran, with the claim and the parameters of its workflow.
-func (r *session) settleFor(ctx context.Context, l *leftover) (outcome string, err error) {
-	o := r.Options
-	o.InstanceID, o.WorkflowStatus, o.Workflow = l.InstanceID, "Failed", cmp.Or(l.Workflow, r.Workflow)
+func (r *Recycle) settleFor(ctx context.Context, l *Leftover) (outcome string, err error) {
+	request := r.Request
+	request.InstanceID, request.WorkflowStatus = l.InstanceID, "Failed"
 	if l.node != nil {
-		if err := o.waitAs(l.node.Annotations[node.AnnotationWaitsFor]); err != nil {
+		if err := request.waitAs(l.node.Annotations[node.AnnotationWaitsFor]); err != nil {
 			return "", err
 		}
 	}
-	child := &session{Options: o, asg: r.asg, nodes: r.nodes, pods: r.pods, claims: r.claims, argo: r.argo, wait: r.wait, log: r.log}
-	child.claims.Workflow, child.result.Region = o.Workflow, r.result.Region
-	client := *r.asg
-	client.Alone = child.alone
-	child.asg = &client
-	if action := child.action(ctx, l.InstanceID); action != "" {
-		child.Action = action
+	if action := r.action(ctx, l.InstanceID); action != nil {
+		request.Action = action
 	}
-	if _, err := child.claims.Acquire(ctx, l.InstanceID, l.node, ""); err != nil {
+	claims := r.claims
+	claims.Workflow = cmp.Or(l.Workflow, claims.Workflow)
+	out := &report.Report{Log: r.log, Region: r.report.Region}
+	one := New(request, Clients{AWS: *r.asg, Nodes: r.nodes, Pods: r.pods, Claims: claims, Argo: r.argo}, out)
+	if _, err := one.claims.Acquire(ctx, l.InstanceID, l.node, ""); err != nil {
 		return "", err
 	}
-	err = settle(ctx, child)
-	r.result.Changes, r.result.Warnings = append(r.result.Changes, child.result.Changes...), append(r.result.Warnings, child.result.Warnings...)
-	return child.result.Message, err
+	err = one.Settle(ctx)
+	r.report.Changes, r.report.Warnings = append(r.report.Changes, out.Changes...), append(r.report.Warnings, out.Warnings...)
+	return out.Message, err
 }
 
-// action is what the workflow wanted to become of an instance that it was taking out, or "".
-func (r *session) action(ctx context.Context, id string) asg.Action {
+// action is what the workflow wanted to become of an instance that it was taking out, or nil.
+func (r *Recycle) action(ctx context.Context, id string) asg.Action {
 	instance, err := r.asg.Instance(ctx, id)
 	if err != nil {
-		return "" // settle meets the same error and says it
+		return nil // settle meets the same error and says it
 	}
-	return asg.Action(instance.Tags[asg.TagAction])
+	action, _ := asg.ParseAction(instance.Tags[asg.TagAction])
+	return action
 }
 
 // waitsFor is what a Node remembers of the pods that its recycle waits for.
@@ -180,13 +175,13 @@ type waitsFor struct {
 	Namespace     string `json:"namespace,omitempty"`
 }
 
-func (o Options) waitsFor() string {
-	text, _ := json.Marshal(waitsFor{o.LabelSelector, o.Namespaces}) // two strings always marshal
+func (r *Recycle) waitsFor() string {
+	text, _ := json.Marshal(waitsFor{r.Pods.Labels(), strings.Join(r.Pods.Namespaces, ",")}) // two strings always marshal
 	return string(text)
 }
 
 // waitAs takes over the pods that a Node says its recycle waits for.
-func (o *Options) waitAs(text string) (err error) {
+func (r *Request) waitAs(text string) (err error) {
 	if text == "" {
 		return nil
 	}
@@ -194,7 +189,6 @@ func (o *Options) waitAs(text string) (err error) {
 	if err := json.Unmarshal([]byte(text), &was); err != nil {
 		return fmt.Errorf("reading annotation %s: %w", node.AnnotationWaitsFor, err)
 	}
-	o.LabelSelector, o.Namespaces = was.LabelSelector, was.Namespace
-	o.Selection, err = drain.ParseSelection(was.LabelSelector, was.Namespace)
+	r.Pods, err = drain.ParseSelection(was.LabelSelector, was.Namespace)
 	return err
 }

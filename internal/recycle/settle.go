@@ -1,4 +1,4 @@
-package cli
+package recycle
 
 import (
 	"context"
@@ -17,28 +17,28 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
-// settle is the exit handler. After a success it has nothing to do but to see that nothing is held. After a failure it
+// Settle is the exit handler. After a success it has nothing to do but to see that nothing is held. After a failure it
 // goes back to the start while there is no replacement, forward once the instance has left its group, and leaves the node
 // on standby in between, where capacity is whole and the same submit goes on.
-func settle(ctx context.Context, r *session) error {
+func (r *Recycle) Settle(ctx context.Context) error {
 	target, n, err := r.lookup(ctx)
 	switch {
 	case r.Node != "" && apierrors.IsNotFound(err):
-		return errors.Join(r.letGoOfNode(ctx), r.done("node %s is gone: nothing to settle", r.Node))
+		return errors.Join(r.letGoOfNode(ctx), r.report.Done("node %s is gone: nothing to settle", r.Node))
 	case errors.Is(err, asg.ErrUnknown):
-		return errors.Join(r.nothingLeft(ctx, r.InstanceID), r.done("nothing to settle: %v", err))
+		return errors.Join(r.nothingLeft(ctx, r.InstanceID), r.report.Done("nothing to settle: %v", err))
 	case err != nil:
 		return err // it cannot look, so it cannot say that nothing is left
 	}
 	if r.DryRun {
-		return r.done("dry run: nothing to settle")
+		return r.report.Done("dry run: nothing to settle")
 	}
 	id := target.Instance.ID
 	if n == nil && target.Instance.Gone() && target.Lifecycle() != asg.Standby { // by another hand, or by spot reclaim
-		return errors.Join(r.nothingLeft(ctx, id), r.sayWhatIsLeft(ctx, target.Instance), r.done("instance %s is %s, nothing is left of it", id, target.Instance.State))
+		return errors.Join(r.nothingLeft(ctx, id), r.sayWhatIsLeft(ctx, target.Instance), r.report.Done("instance %s is %s, nothing is left of it", id, target.Instance.State))
 	}
 	if taken(target, n) {
-		return errors.Join(r.nothingLeft(ctx, id), r.done("AWS takes instance %s: its node stays closed and goes with it", id))
+		return errors.Join(r.nothingLeft(ctx, id), r.report.Done("AWS takes instance %s: its node stays closed and goes with it", id))
 	}
 	begun, err := r.begun(ctx, target, n)
 	switch {
@@ -47,20 +47,20 @@ func settle(ctx context.Context, r *session) error {
 	case !begun && target.Instance.Retiring() && target.IsServing():
 		return r.giveUp(ctx, target, n)
 	case !begun:
-		return errors.Join(r.nothingLeft(ctx, id), r.done("nothing was changed: instance %s is as it was", id))
+		return errors.Join(r.nothingLeft(ctx, id), r.report.Done("nothing was changed: instance %s is as it was", id))
 	case r.WorkflowStatus == "Succeeded" && n == nil:
-		return errors.Join(r.letGo(ctx, id), r.done("recycled: instance %s is %s", id, target.Instance.State))
+		return errors.Join(r.letGo(ctx, id), r.report.Done("recycled: instance %s is %s", id, target.Instance.State))
 	}
 	err = r.claimed(ctx, n, func(ctx context.Context) error { return r.putRight(ctx, target, n) })
 	var held *claim.HeldError
 	if errors.As(err, &held) {
-		return r.done("left alone: %v", held)
+		return r.report.Done("left alone: %v", held)
 	}
 	switch {
 	case errors.Is(err, asg.ErrDead):
-		return settle(ctx, r) // it does not go back, then
+		return r.Settle(ctx) // it does not go back, then
 	case errors.Is(err, asg.ErrLeft):
-		return errors.Join(r.nothingLeft(ctx, id), r.done("nothing is left to bring back: %v", err))
+		return errors.Join(r.nothingLeft(ctx, id), r.report.Done("nothing is left to bring back: %v", err))
 	case err != nil:
 		return err
 	case retired(target, n):
@@ -78,22 +78,22 @@ func taken(t asg.Target, n *corev1.Node) bool {
 
 // giveUp ends a retirement whose instance is in service, on a Node without the marks that would say why: either the slow
 // way round brought it there, and the Node has registered anew since, or somebody else did.
-func (r *session) giveUp(ctx context.Context, t asg.Target, n *corev1.Node) error {
+func (r *Recycle) giveUp(ctx context.Context, t asg.Target, n *corev1.Node) error {
 	id := t.Instance.ID
 	err := r.claimed(ctx, n, func(ctx context.Context) error { return r.forgetRetirement(ctx, t) })
 	var held *claim.HeldError
 	switch {
 	case errors.As(err, &held):
-		return r.done("left alone: %v", held)
+		return r.report.Done("left alone: %v", held)
 	case err != nil:
 		return err
 	}
-	return errors.Join(r.nothingLeft(ctx, id), r.done("instance %s is in service again, and its node open: submit again, if it is still to go", id))
+	return errors.Join(r.nothingLeft(ctx, id), r.report.Done("instance %s is in service again, and its node open: submit again, if it is still to go", id))
 }
 
 // begun reports whether a recycle has changed anything. The Node says so, unless it was deleted in the meantime; then the
 // claim does.
-func (r *session) begun(ctx context.Context, t asg.Target, n *corev1.Node) (bool, error) {
+func (r *Recycle) begun(ctx context.Context, t asg.Target, n *corev1.Node) (bool, error) {
 	if retired(t, n) || (n != nil && node.IsLeaving(n)) {
 		return true, nil
 	}
@@ -101,12 +101,12 @@ func (r *session) begun(ctx context.Context, t asg.Target, n *corev1.Node) (bool
 		return false, nil
 	}
 	record, err := r.claims.Record(ctx, t.Instance.ID)
-	return record != nil && record.Holder == r.WorkflowUID, err
+	return record != nil && record.Holder == r.claims.Holder, err
 }
 
 // nothingLeft gives back what the recycle of an instance held that is no more, and says if the instance was lost on its
 // way back into service, for which the desired capacity had been raised.
-func (r *session) nothingLeft(ctx context.Context, id string) error {
+func (r *Recycle) nothingLeft(ctx context.Context, id string) error {
 	if err := r.releaseReplacements(ctx, id); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (r *session) nothingLeft(ctx context.Context, id string) error {
 }
 
 // endReturn ends what an attempt to bring the instance back had begun, when nothing is brought back after all.
-func (r *session) endReturn(ctx context.Context, id string) error {
+func (r *Recycle) endReturn(ctx context.Context, id string) error {
 	record, err := r.claims.Record(ctx, id)
 	if err != nil || record == nil {
 		return err
@@ -128,41 +128,41 @@ func (r *session) endReturn(ctx context.Context, id string) error {
 	}
 	note, err := r.asg.LeftOver(ctx, record.Group, memo)
 	if note != "" {
-		r.warn(ctx, note)
+		r.report.Warn(ctx, note)
 	}
 	return err
 }
 
 // sayWhatIsLeft warns of a desired capacity that the slow way round had raised for an instance which was lost before it
 // could be lowered again. To lower it now would let some instance go.
-func (r *session) sayWhatIsLeft(ctx context.Context, i asg.Instance) error {
+func (r *Recycle) sayWhatIsLeft(ctx context.Context, i asg.Instance) error {
 	note, err := r.asg.Raised(ctx, i)
 	if note != "" {
-		r.warn(ctx, note)
+		r.report.Warn(ctx, note)
 	}
 	return err
 }
 
 // letGoOfNode does the same for a recycle that knows only the name of a Node that is gone.
-func (r *session) letGoOfNode(ctx context.Context) error {
+func (r *Recycle) letGoOfNode(ctx context.Context) error {
 	records, err := r.claims.Records(ctx)
 	for _, record := range records {
-		if record.Node == r.Node && record.Holder == r.WorkflowUID {
+		if record.Node == r.Node && record.Holder == r.claims.Holder {
 			err = errors.Join(err, r.nothingLeft(ctx, record.InstanceID))
 		}
 	}
 	return err
 }
 
-func (r *session) putRight(ctx context.Context, t asg.Target, n *corev1.Node) error {
+func (r *Recycle) putRight(ctx context.Context, t asg.Target, n *corev1.Node) error {
 	switch {
 	case retired(t, n):
 		return r.takeOut(ctx, t, n)
 	case n == nil:
-		r.warn(ctx, fmt.Sprintf("instance %s stays on standby without a Node", t.Instance.ID))
-		return r.done("instance %s is on standby and its Node was deleted: bring it back with step restore --instance-id %s, or submit again once its kubelet has registered", t.Instance.ID, t.Instance.ID)
+		r.report.Warn(ctx, fmt.Sprintf("instance %s stays on standby without a Node", t.Instance.ID))
+		return r.report.Done("instance %s is on standby and its Node was deleted: bring it back with step restore --instance-id %s, or submit again once its kubelet has registered", t.Instance.ID, t.Instance.ID)
 	case t.Group == nil:
-		return r.done("instance %s left its group by another hand; node %s stays tainted", t.Instance.ID, n.Name)
+		return r.report.Done("instance %s left its group by another hand; node %s stays tainted", t.Instance.ID, n.Name)
 	}
 	n, err := r.marked(ctx, t, n)
 	if err != nil {
@@ -176,15 +176,15 @@ func (r *session) putRight(ctx context.Context, t asg.Target, n *corev1.Node) er
 		if err := r.endReturn(ctx, t.Instance.ID); err != nil {
 			return err
 		}
-		r.nodes.Event(ctx, n, "RecycleStopped", fmt.Sprintf("%s ended early; the node stays on standby, capacity is whole", r.Workflow))
-		r.warn(ctx, fmt.Sprintf("node %s stays cordoned on standby: its replacement is in service, so capacity is whole", n.Name))
-		return r.done("node %s stays on standby: submit the same workflow again to go on, or bring the node back: step restore --instance-id %s", n.Name, t.Instance.ID)
+		r.nodes.Event(ctx, n, "RecycleStopped", fmt.Sprintf("%s ended early; the node stays on standby, capacity is whole", r.claims.Workflow))
+		r.report.Warn(ctx, fmt.Sprintf("node %s stays cordoned on standby: its replacement is in service, so capacity is whole", n.Name))
+		return r.report.Done("node %s stays on standby: submit the same workflow again to go on, or bring the node back: step restore --instance-id %s", n.Name, t.Instance.ID)
 	}
 	return r.bringBack(ctx, t, n)
 }
 
 // marked puts the marks back on a Node that was deleted in mid-recycle and has registered again.
-func (r *session) marked(ctx context.Context, t asg.Target, n *corev1.Node) (*corev1.Node, error) {
+func (r *Recycle) marked(ctx context.Context, t asg.Target, n *corev1.Node) (*corev1.Node, error) {
 	if node.IsLeaving(n) {
 		return n, nil
 	}
@@ -192,19 +192,19 @@ func (r *session) marked(ctx context.Context, t asg.Target, n *corev1.Node) (*co
 	if err != nil {
 		return nil, err
 	}
-	return r.nodes.Apply(ctx, n, node.Leaving(r.Workflow, baseline, time.Now()))
+	return r.nodes.Apply(ctx, n, node.Leaving(r.claims.Workflow, baseline, time.Now()))
 }
 
 // awaitNewcomer reports whether the target has a replacement whose Node is Ready. One that is booting is waited for, and
 // one that is in service but not Ready as long as standby would have waited: going back while it is on its way leaves the
 // group with one instance too many. Nor is anything decided while the target is still entering standby, because the group
 // may launch the replacement meanwhile.
-func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Node) (replaced bool, err error) {
+func (r *Recycle) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Node) (replaced bool, err error) {
 	baseline, err := r.baseline(ctx, t, n)
 	if err != nil {
 		return false, err
 	}
-	newcomer := newcomers{session: r, names: map[string][]string{}, target: t.Instance.ID}
+	newcomer := newcomers{Recycle: r, names: map[string][]string{}, target: t.Instance.ID}
 	looks := 0
 	err = r.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		looks++
@@ -224,7 +224,7 @@ func (r *session) awaitNewcomer(ctx context.Context, t asg.Target, n *corev1.Nod
 }
 
 // callOff ends what a killed settle or restore had begun, for a recycle that goes on after all.
-func (r *session) callOff(ctx context.Context, t asg.Target) error {
+func (r *Recycle) callOff(ctx context.Context, t asg.Target) error {
 	back, err := r.comeback(t)
 	switch {
 	case err != nil:
@@ -245,7 +245,7 @@ func (r *session) callOff(ctx context.Context, t asg.Target) error {
 }
 
 // comeback is how far the return of the instance to service has come. The claim keeps it: a Node can be gone meanwhile.
-func (r *session) comeback(t asg.Target) (*asg.Return, error) {
+func (r *Recycle) comeback(t asg.Target) (*asg.Return, error) {
 	memo, err := memoOf(r.held.Return())
 	return &asg.Return{Group: t.Group.Name, ID: t.Instance.ID, Memo: memo, Keep: func(ctx context.Context, memo asg.Memo) error {
 		text, err := json.Marshal(memo)
@@ -268,13 +268,13 @@ func memoOf(text string) (memo asg.Memo, err error) {
 
 // returned brings the instance back. Scale-in of the group is suspended for as long: were its launch to succeed while the
 // desired capacity is lowered, it would let any instance go. After a failure in between that stays so.
-func (r *session) returned(ctx context.Context, back *asg.Return) error {
+func (r *Recycle) returned(ctx context.Context, back *asg.Return) error {
 	if err := r.suspend(ctx, back.Group, asg.ScaleIn); err != nil {
 		return err
 	}
 	note, err := r.asg.BringBack(ctx, back)
 	if note != "" {
-		r.warn(ctx, note)
+		r.report.Warn(ctx, note)
 	}
 	var notDone *poll.NotDoneError
 	if errors.As(err, &notDone) || (err != nil && back.Memo.IsUneven()) {
@@ -284,7 +284,7 @@ func (r *session) returned(ctx context.Context, back *asg.Return) error {
 }
 
 // bringBack returns the instance to service and the Node to how it was.
-func (r *session) bringBack(ctx context.Context, t asg.Target, n *corev1.Node) error {
+func (r *Recycle) bringBack(ctx context.Context, t asg.Target, n *corev1.Node) error {
 	back, err := r.comeback(t)
 	if err != nil {
 		return err
@@ -307,9 +307,9 @@ func (r *session) bringBack(ctx context.Context, t asg.Target, n *corev1.Node) e
 	if err := r.releaseReplacements(ctx, t.Instance.ID); err != nil {
 		return err
 	}
-	r.change("instance %s: back in service", t.Instance.ID)
+	r.report.Change("instance %s: back in service", t.Instance.ID)
 	if n == nil {
-		return r.done("instance %s is back in service; it has no Node", t.Instance.ID)
+		return r.report.Done("instance %s is back in service; it has no Node", t.Instance.ID)
 	}
 	if n, err = r.nodes.Apply(ctx, n, node.Restored); err != nil {
 		return err
@@ -319,11 +319,11 @@ func (r *session) bringBack(ctx context.Context, t asg.Target, n *corev1.Node) e
 		message += "; the newest launch of the group failed: " + reason
 	}
 	r.nodes.Event(ctx, n, "RecycleUndone", message)
-	return r.done("%s", message)
+	return r.report.Done("%s", message)
 }
 
-// restore brings back on request what settle left on standby.
-func restore(ctx context.Context, r *session) error {
+// Restore brings back on request what settle left on standby.
+func (r *Recycle) Restore(ctx context.Context) error {
 	target, n, err := r.lookup(ctx)
 	switch {
 	case err != nil:
@@ -334,12 +334,12 @@ func restore(ctx context.Context, r *session) error {
 		return fmt.Errorf("instance %q belongs to no Auto Scaling group any more: it cannot be brought back", target.Instance.ID)
 	case r.DryRun:
 		if target.Lifecycle() != asg.InService {
-			r.change("instance %s: ExitStandby in Auto Scaling group %s", target.Instance.ID, target.Group.Name)
+			r.report.Change("instance %s: ExitStandby in Auto Scaling group %s", target.Instance.ID, target.Group.Name)
 		}
 		if n != nil && node.Changes(n, node.Restored) {
-			r.change("node %s: taints, cordon and annotations as before", n.Name)
+			r.report.Change("node %s: taints, cordon and annotations as before", n.Name)
 		}
-		return r.done("would bring instance %s back into service", target.Instance.ID)
+		return r.report.Done("would bring instance %s back into service", target.Instance.ID)
 	}
 	err = r.claimed(ctx, n, func(ctx context.Context) error { return r.bringBack(ctx, target, n) })
 	if errors.Is(err, asg.ErrLeft) {

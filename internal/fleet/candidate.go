@@ -1,6 +1,7 @@
-package cli
+package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,8 +21,10 @@ type Candidate struct {
 	Reasons    []string  `json:"reasons"`
 }
 
+func (c Candidate) because() string { return cmp.Or(strings.Join(c.Reasons, ", "), "selected") }
+
 // candidates are those for which there is a reason.
-func candidates(all []inspected, o SelectOptions, controlPlane string, now time.Time) (chosen []Candidate) {
+func candidates(all []inspected, o Criteria, controlPlane string, now time.Time) (chosen []Candidate) {
 	for i := range all {
 		why := o.reasons(&all[i], controlPlane, now)
 		launch := all[i].launched.LaunchTime.UTC()
@@ -37,7 +40,7 @@ func candidates(all []inspected, o SelectOptions, controlPlane string, now time.
 }
 
 // reasons says why a node is to be recycled. Without any asked for, being there is one.
-func (o SelectOptions) reasons(i *inspected, controlPlane string, now time.Time) (why []string) {
+func (o Criteria) reasons(i *inspected, controlPlane string, now time.Time) (why []string) {
 	if o.MinAge == 0 && !o.Drifted && !o.KubeletOlder && !o.Requested && len(o.Conditions) == 0 {
 		return []string{"all"}
 	}

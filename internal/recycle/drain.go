@@ -1,4 +1,4 @@
-package cli
+package recycle
 
 import (
 	"context"
@@ -14,11 +14,11 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
-// drainPods waits for the pods that matter. It touches none.
-func drainPods(ctx context.Context, r *session) error {
+// Drain waits for the pods that matter. It touches none.
+func (r *Recycle) Drain(ctx context.Context) error {
 	n, err := r.locate(ctx)
 	if errors.Is(err, errGone) {
-		return r.done("%v", errGone)
+		return r.report.Done("%v", errGone)
 	}
 	if err != nil {
 		return err
@@ -49,33 +49,33 @@ func drainPods(ctx context.Context, r *session) error {
 			r.nodes.Event(ctx, n, "RecycleTimedOut", fmt.Sprintf("%d pod(s) still ran %s", len(result.Left), end.text))
 			return hint.Errorf(end.advice, "%d pod(s) on node %q still run %s: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left))
 		case result.TimedOut:
-			r.warn(ctx, fmt.Sprintf("%d pod(s) on node %s still run %s and will be evicted: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left)))
-			return r.done("gave up waiting for %d pod(s) on node %s %s", len(result.Left), n.Name, end.text)
+			r.report.Warn(ctx, fmt.Sprintf("%d pod(s) on node %s still run %s and will be evicted: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left)))
+			return r.report.Done("gave up waiting for %d pod(s) on node %s %s", len(result.Left), n.Name, end.text)
 		}
-		r.nodes.Event(ctx, n, "RecycleDrained", "the pods that matter have finished: "+r.Selection.String())
-		return r.done("node %s is drained, waited for %s", n.Name, r.Selection)
+		r.nodes.Event(ctx, n, "RecycleDrained", "the pods that matter have finished: "+r.Pods.String())
+		return r.report.Done("node %s is drained, waited for %s", n.Name, r.Pods)
 	})
 }
 
-func (r *session) planDrain(ctx context.Context, n *corev1.Node) error {
-	left, err := r.pods.Left(ctx, n.Name, r.Selection)
+func (r *Recycle) planDrain(ctx context.Context, n *corev1.Node) error {
+	left, err := r.pods.Left(ctx, n.Name, r.Pods)
 	if err != nil {
 		return err
 	}
 	r.waiting(left)
-	return r.done("would wait for %d pod(s) on node %s (%s)", len(left), n.Name, r.Selection)
+	return r.report.Done("would wait for %d pod(s) on node %s (%s)", len(left), n.Name, r.Pods)
 }
 
-func (r *session) waiting(left []*corev1.Pod) {
-	n := len(left)
-	r.result.PodsWaiting, r.result.Pods = &n, nil
+func (r *Recycle) waiting(left []*corev1.Pod) {
+	var names []string
 	for _, p := range left {
-		r.result.Pods = append(r.result.Pods, p.Namespace+"/"+p.Name)
+		names = append(names, p.Namespace+"/"+p.Name)
 	}
+	r.report.Waiting(names)
 }
 
 // reportPods logs the pods waited for, oldest first, and writes Argo's progress file.
-func (r *session) reportPods(ctx context.Context, n *corev1.Node) func(drain.Result) {
+func (r *Recycle) reportPods(ctx context.Context, n *corev1.Node) func(drain.Result) {
 	return func(now drain.Result) {
 		if !now.Drained() {
 			r.log.InfoContext(ctx, "waiting for pods to finish", "node", n.Name, "left", len(now.Left), "finished", now.Finished, "pods", drain.Describe(now.Left))
@@ -95,7 +95,7 @@ type ending struct {
 
 // waitEnds counts from the first attempt of the first workflow, or from the lifecycle event if its hook waits less long. Of
 // the hook's time it leaves a tenth, 15 minutes at most, to evict what is left.
-func (r *session) waitEnds(n *corev1.Node) (ending, error) {
+func (r *Recycle) waitEnds(n *corev1.Node) (ending, error) {
 	started, err := time.Parse(time.RFC3339, n.Annotations[node.AnnotationWaitStartedAt])
 	if err != nil {
 		return ending{}, hint.Errorf("remove the annotation to start the wait anew", "node %q has a malformed annotation %s: %w", n.Name, node.AnnotationWaitStartedAt, err)
@@ -111,7 +111,7 @@ func (r *session) waitEnds(n *corev1.Node) (ending, error) {
 	last := r.hookEnds(started).Add(-min(r.hook.Global/10, 15*time.Minute))
 	if last.Before(end.at) {
 		end.at, end.hook = last, true
-		end.text = fmt.Sprintf("when the %s that lifecycle hook %s waits in all are nearly over", r.hook.Global, r.Lifecycle.Hook)
+		end.text = fmt.Sprintf("when the %s that lifecycle hook %s waits in all are nearly over", r.hook.Global, r.Hook.Name)
 	}
 	return end, nil
 }

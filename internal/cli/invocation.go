@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/awserr"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/drain"
+	"github.com/eks-recycle/eks-recycle/internal/event"
+	"github.com/eks-recycle/eks-recycle/internal/fleet"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
+	"github.com/eks-recycle/eks-recycle/internal/recycle"
+	"github.com/eks-recycle/eks-recycle/internal/report"
+)
+
+// invocation is one run of a step: options, clients, and the report as it grows. The rest are results of single steps.
+type invocation struct {
+	Options
+	clients *Clients
+	wait    poll.Loop
+	log     *slog.Logger
+	report  report.Report
+	denied  time.Time // when a row of refused credentials began
+
+	recycle   *recycle.Recycle // once it is made
+	remaining []recycle.Leftover
+	nodes     []fleet.Candidate
+	fleet     *fleet.Fleet
+	event     *event.Order
+}
+
+// runOnce is one run of the step, from its options to its result. What is wrong with the options becomes a result too.
+func (s step) runOnce(ctx context.Context, o Options, err error, streams Streams) error {
+	o.Log = logger(streams.Err, o)
+	run := &invocation{Options: o, log: o.Log, report: report.Report{Log: o.Log}}
+	if err == nil {
+		err = s.execute(ctx, run, streams)
+	}
+	if awserr.IsNoCredentials(err) { // whose text is about the last thing that was tried, the instance's metadata
+		err = hint.Errorf("in a pod: a role for its service account, by EKS Pod Identity or IRSA (docs/install.md); elsewhere: AWS_PROFILE, and aws sso login if it asks for it",
+			"no AWS credentials were found")
+	}
+	return run.conclude(s, err, streams)
+}
+
+// execute runs the step within its window. Errors that go away by themselves start it anew: every step observes first,
+// so that is always right.
+func (s step) execute(ctx context.Context, run *invocation, streams Streams) error {
+	if run.OutputDir != "" {
+		if err := argo.WriteOutputs(run.OutputDir, nil); err != nil {
+			return usageError{err}
+		}
+	}
+	if s.needs == nobody {
+		return s.run(ctx, run)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, run.Window, recycle.ErrWindow)
+	defer cancel()
+
+	run.wait = poll.Loop{Interval: run.PollInterval, Jitter: streams.Jitter, Transient: run.transient, Log: run.log}
+	return run.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		if run.clients == nil {
+			clients, err := streams.Connect(ctx, run.Options)
+			if err != nil {
+				return false, "", err
+			}
+			run.clients, run.report.Region = clients, clients.Region
+		}
+		err := s.run(ctx, run)
+		var held *claim.HeldError
+		if errors.As(err, &held) {
+			return false, held.Error(), nil
+		}
+		return err == nil, "", err
+	})
+}
+
+func (i *invocation) aws() asg.Client {
+	c := i.clients
+	return asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Volumes: c.Volumes, Wait: i.wait, Log: i.log}
+}
+
+func (i *invocation) nodesClient() *node.Client {
+	if i.clients.Kube == nil {
+		return nil
+	}
+	k := i.clients.Kube
+	return &node.Client{Nodes: k.Nodes, Events: k.Events, Version: k.Version, Log: i.log}
+}
+
+func (i *invocation) claims() claim.Claims {
+	if i.clients.Kube == nil {
+		return claim.Claims{}
+	}
+	return claim.Claims{
+		Leases: i.clients.Kube.Leases(i.LeaseNamespace), Namespace: i.LeaseNamespace,
+		Holder: i.WorkflowUID, Workflow: i.Workflow, Duration: i.ClaimDuration, Log: i.log,
+	}
+}
+
+// oneNode is the recycle of one node: the same one when a step starts anew within an attempt.
+func (i *invocation) oneNode() *recycle.Recycle {
+	if i.recycle == nil {
+		i.recycle = recycle.New(i.Recycle, recycle.Clients{
+			AWS: i.aws(), Nodes: i.nodesClient(), Pods: &drain.Client{Pods: i.clients.Kube.Pods, Wait: i.wait, Log: i.log},
+			Claims: i.claims(), Argo: i.clients.Workflows,
+		}, &i.report)
+	}
+	return i.recycle
+}
+
+// manyNodes is the fleet that the step is about.
+func (i *invocation) manyNodes() *fleet.Fleet {
+	if i.fleet == nil {
+		i.fleet = fleet.New(i.Fleet, fleet.Clients{
+			AWS: i.aws(), Templates: i.clients.Templates, Nodes: i.nodesClient(), Claims: i.claims(), Argo: i.clients.Workflows,
+		}, &i.report)
+	}
+	return i.fleet
+}
+
+// conclude writes the result and reports the error in the form of the log.
+func (i *invocation) conclude(s step, err error, streams Streams) error {
+	err = errors.Join(err, i.finish(s, err, streams))
+	if err == nil || !jsonLogs(streams.Err, i.Options) {
+		return err
+	}
+	level := slog.LevelError
+	if exitCode(err) == argo.ExitNotYet {
+		level = slog.LevelInfo // the next attempt goes on; an error is what needs a person
+	}
+	i.log.Log(context.Background(), level, "step ended", "err", err.Error(), "hint", hint.Of(err), "exit", exitCode(err)) // a pod's log stays one JSON object a line
+	return reportedError{err}
+}

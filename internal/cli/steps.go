@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"context"
+	"maps"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/recycle"
+)
+
+// needs is whom a step asks for anything.
+type needs int
+
+const (
+	nobody   needs = iota // neither AWS nor a cluster
+	onlyAWS               // AWS
+	aCluster              // AWS and a cluster
+)
+
+// step is a subcommand. Its flags are listed whole; read checks what is particular to it and puts it into the options.
+type step struct {
+	name, usage string
+	needs       needs
+	oneNode     bool // is about one node, which has to be named
+	flags       []cli.Flag
+	outputs     []string            // output parameters besides message
+	choices     map[string][]string // of its own flags that take one of a few values
+	read        func(*cli.Context, *Options) error
+	run         func(context.Context, *invocation) error
+}
+
+// Flags that several steps use, of those that all steps of a recycle take.
+var (
+	whichPods = []string{"label-selector", "namespace", "max-wait", "on-timeout"}
+	wayOut    = append([]string{"action", "progress-file"}, whichPods...)
+)
+
+func steps() []step {
+	hooked := func(used ...string) []cli.Flag { return join(recycleFlags(used...), hookFlags()) }
+	tables := map[string][]string{"output": {"json", "table"}}
+	return []step{
+		{
+			name: "standby", usage: "put the instance on standby and wait for its replacement", needs: aCluster, oneNode: true,
+			flags:   recycleFlags("fleet", "action", "replacement-timeout", "suspend-az-rebalance"),
+			outputs: []string{"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node"},
+			run:     one((*recycle.Recycle).Standby),
+		},
+		{
+			name: "taint", usage: "cordon the node and taint it", needs: aCluster, oneNode: true,
+			flags: hooked(), outputs: []string{"node-name"}, read: readHook, run: withHeartbeat((*recycle.Recycle).Taint),
+		},
+		{
+			name: "drain", usage: "wait for the pods that matter to finish by themselves", needs: aCluster, oneNode: true,
+			flags: hooked(append([]string{"progress-file"}, whichPods...)...), outputs: []string{"pods-waiting"}, read: readHook,
+			run: withHeartbeat((*recycle.Recycle).Drain),
+		},
+		{
+			name: "evict", usage: "evict what is left, respecting PodDisruptionBudgets", needs: aCluster, oneNode: true,
+			flags: hooked(append([]string{"evict"}, whichPods...)...), outputs: []string{"pods-waiting"}, read: readHook,
+			run: withHeartbeat((*recycle.Recycle).Evict),
+		},
+		{
+			name: "retire", usage: "detach the instance, stop or terminate it, delete the Node", needs: aCluster, oneNode: true,
+			flags: recycleFlags(wayOut...), run: one((*recycle.Recycle).Retire),
+		},
+		{
+			name: "settle", usage: "exit handler: put right what a failure left behind", needs: aCluster, oneNode: true,
+			flags: recycleFlags(append([]string{"workflow-status", "replacement-timeout", "suspend-az-rebalance"}, wayOut...)...),
+			run:   one((*recycle.Recycle).Settle),
+		},
+		{
+			name: "restore", usage: "bring a node back that stands by, on request", needs: aCluster, oneNode: true,
+			flags: recycleFlags("suspend-az-rebalance"), run: one((*recycle.Recycle).Restore),
+		},
+		{
+			name: "select", usage: "list the nodes to recycle", needs: aCluster, flags: join(selectFlags(), sharedFlags()),
+			outputs: []string{"nodes", "count"}, choices: tables, read: readSelect, run: runSelect,
+		},
+		{
+			name: "fleet", usage: "recycle many nodes, one workflow a node, within a budget", needs: aCluster, flags: join(fleetFlags(), sharedFlags()),
+			outputs: []string{"summary"}, choices: tables, read: readFleet, run: runFleet,
+		},
+		{
+			name: "sweep", usage: "settle what workflows left that no longer run", needs: aCluster,
+			flags:   join(showing(mannerFlags(), append([]string{"replacement-timeout", "suspend-az-rebalance"}, wayOut...)...), sharedFlags()),
+			outputs: []string{"left"}, run: runSweep,
+		},
+		{
+			name: "reap", usage: "terminate instances that recycles stopped long ago", needs: onlyAWS,
+			flags:   join(reapFlags(), onlyAWSFlags()),
+			outputs: []string{"reaped", "freed-gib"}, read: readReap, run: runReap,
+		},
+		{
+			name: "lifecycle complete", usage: "exit handler: end the wait of a terminating instance for its lifecycle hook", needs: aCluster, oneNode: true,
+			flags: join(completeFlags(), sharedFlags()), read: readHook, run: one((*recycle.Recycle).Complete),
+			choices: map[string][]string{"result": {asg.Continue, asg.Abandon}, "on-failure": {recycle.WaitOn, asg.Continue, asg.Abandon}},
+		},
+		{
+			name: "leave", usage: "empty a node whose instance EC2 is about to take, within the notice", needs: aCluster, oneNode: true,
+			flags: join(interruptionFlags(), sharedFlags()), outputs: []string{"node-name", "pods-waiting"}, read: readInterruption, run: one((*recycle.Recycle).Interrupt),
+		},
+		{
+			name: "alarm", usage: "start the recycle of the node that an alarm is about, unless its group cools down", needs: aCluster,
+			flags: join(alarmFlags(), sharedFlags()), outputs: []string{"instance-id", "asg-name"}, read: readAlarm, run: runAlarm,
+		},
+		{
+			name: "event", usage: "say what an event would start; start nothing", flags: join(eventFlags(), everyFlags()), read: readEvent, run: runEvent,
+			choices: map[string][]string{"output": {"json", "workflow"}},
+		},
+	}
+}
+
+// one runs a step of a recycle.
+func one(run func(*recycle.Recycle, context.Context) error) func(context.Context, *invocation) error {
+	return func(ctx context.Context, i *invocation) error { return run(i.oneNode(), ctx) }
+}
+
+// withHeartbeat runs one that may have been begun by a lifecycle hook.
+func withHeartbeat(run func(*recycle.Recycle, context.Context) error) func(context.Context, *invocation) error {
+	return func(ctx context.Context, i *invocation) error {
+		r := i.oneNode()
+		return r.WithHeartbeat(ctx, func(ctx context.Context) error { return run(r, ctx) })
+	}
+}
+
+func runSweep(ctx context.Context, i *invocation) (err error) {
+	i.remaining, err = i.oneNode().Sweep(ctx)
+	return err
+}
+
+func (s step) command(streams Streams) *cli.Command {
+	return &cli.Command{
+		Name: s.name[strings.LastIndex(s.name, " ")+1:], Usage: s.usage, Flags: s.flags, HideHelpCommand: true, OnUsageError: badUsage,
+		Action: func(c *cli.Context) error {
+			o, err := parse(c, s)
+			return s.runOnce(c.Context, o, err, streams)
+		},
+	}
+}
+
+// allowed are the values of flags that take one of a few.
+func (s step) allowed() map[string][]string {
+	all := map[string][]string{
+		"action": {"stop", "terminate"}, "on-timeout": {"fail", "evict"}, "on-failure": {"stop", "continue"},
+		"max-unavailable-of": {"group", "all"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
+	}
+	maps.Copy(all, s.choices)
+	return all
+}

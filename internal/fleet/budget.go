@@ -1,0 +1,78 @@
+package fleet
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Node is one that waits or is under way. Group and Zone may be unknown, "", for one that somebody else recycles.
+type Node struct{ Instance, Group, Zone string }
+
+// Budget is a number of nodes, or a share of some whole.
+type Budget struct {
+	n       int
+	percent bool
+}
+
+// ParseBudget reads "3" or "25%". Zero is refused: nothing would ever move.
+func ParseBudget(text string) (Budget, error) {
+	digits, percent := strings.CutSuffix(strings.TrimSpace(text), "%")
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 1 || (percent && n > 100) {
+		return Budget{}, fmt.Errorf("%q is neither a number of nodes from 1 on nor a share such as 25%%", text)
+	}
+	return Budget{n, percent}, nil
+}
+
+// Of is the budget's number of nodes in a whole. A share is rounded down, as Kubernetes does with maxUnavailable, but is
+// never less than one node.
+func (b Budget) Of(whole int) int {
+	if !b.percent {
+		return b.n
+	}
+	return max(whole*b.n/100, 1)
+}
+
+// Limits are what bounds the nodes under way. InAll says that MaxUnavailable is counted over all groups together rather
+// than in each; PerZone bounds those of one zone, all groups together, and 0 leaves that open.
+type Limits struct {
+	MaxUnavailable Budget
+	InAll          bool
+	PerZone        int
+}
+
+// Next returns who of those that wait, in their order, may start now. sizes are the numbers of members of each group; a
+// group that is not there counts as one of a single node. Nodes under way use up the budget whoever recycles them.
+func Next(waiting, underWay []Node, sizes map[string]int, l Limits) []Node {
+	busy, inGroup, inZone, all := map[string]bool{}, map[string]int{}, map[string]int{}, 0
+	take := func(n Node) {
+		busy[n.Instance] = true
+		inGroup[n.Group]++
+		inZone[n.Zone]++
+		all++
+	}
+	for _, n := range underWay {
+		if !busy[n.Instance] {
+			take(n)
+		}
+	}
+	whole := 0
+	for _, size := range sizes {
+		whole += size
+	}
+	var next []Node
+	for _, n := range waiting {
+		room := l.MaxUnavailable.Of(cmp.Or(sizes[n.Group], 1)) - inGroup[n.Group]
+		if l.InAll {
+			room = l.MaxUnavailable.Of(whole) - all
+		}
+		if busy[n.Instance] || room <= 0 || (l.PerZone > 0 && inZone[n.Zone] >= l.PerZone) {
+			continue
+		}
+		take(n)
+		next = append(next, n)
+	}
+	return next
+}

@@ -1,0 +1,97 @@
+// Package recycle takes one node out of service: an instance, its Auto Scaling group and its Node, from standby to the end of
+// the instance, or back. Each step observes, returns if all is done, acts and confirms; killed anywhere and run again it
+// comes to the same end. It reads no flags and prints nothing: a Request comes in, a report goes out.
+package recycle
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/drain"
+	"github.com/eks-recycle/eks-recycle/internal/node"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
+	"github.com/eks-recycle/eks-recycle/internal/report"
+)
+
+// Step is one step of a recycle.
+type Step struct {
+	Name string
+	Run  func(*Recycle, context.Context) error
+}
+
+// Steps are those of a recycle in their order. Settle comes last, as the exit handler, whatever came of the others.
+func Steps() []Step {
+	return []Step{
+		{"standby", (*Recycle).Standby},
+		{"taint", (*Recycle).Taint},
+		{"drain", (*Recycle).Drain},
+		{"evict", (*Recycle).Evict},
+		{"retire", (*Recycle).Retire},
+		{"settle", (*Recycle).Settle},
+	}
+}
+
+// Request is what one recycle needs to know. Exactly one of InstanceID and Node is given; for a sweep, none.
+type Request struct {
+	InstanceID, Node   string
+	Cluster            string // "": not known
+	Pods               drain.Selection
+	Action             asg.Action
+	KeepPods           bool // pods that remain go down with the instance
+	EvictOnTimeout     bool
+	MaxWait            time.Duration // for the pods that matter, over all attempts
+	ReplacementTimeout time.Duration
+	SuspendAZRebalance bool
+	Fleet              string // that asked for the recycle; a Node that people want it to skip is then left alone
+	WorkflowStatus     string // how the workflow ended; for Settle and Complete
+	DryRun             bool
+	Window             time.Duration // of one attempt
+	ProgressFile       string
+	Hook               Hook         // that keeps the instance waiting, if one began this
+	Notice             Interruption // if one began this
+}
+
+// Recycle is one run of one step. Claims names who runs it.
+type Recycle struct {
+	Request
+	asg    *asg.Client
+	nodes  *node.Client
+	pods   *drain.Client
+	claims claim.Claims
+	argo   argo.Workflows
+	wait   poll.Loop
+	log    *slog.Logger
+	report *report.Report
+
+	held     *claim.Claim // once it is claimed
+	even     bool         // AZRebalance has been seen to
+	hook     *asg.Hook    // that keeps the instance waiting, once it is read
+	nextBeat time.Time    // when its next heartbeat is due
+}
+
+// ErrWindow is why the context of an attempt ends; the next one goes on where it stopped.
+var ErrWindow = errors.New("the poll window of this attempt ended; run the step again")
+
+// Clients are the ways to AWS, to the cluster and to Argo.
+type Clients struct {
+	AWS    asg.Client
+	Nodes  *node.Client
+	Pods   *drain.Client
+	Claims claim.Claims
+	Argo   argo.Workflows
+}
+
+// New makes a recycle. It asks nobody for anything.
+func New(request Request, c Clients, out *report.Report) *Recycle {
+	r := &Recycle{
+		Request: request, asg: &c.AWS, nodes: c.Nodes, pods: c.Pods, claims: c.Claims, argo: c.Argo,
+		wait: c.AWS.Wait, log: out.Log, report: out,
+	}
+	r.asg.Alone = r.alone
+	return r
+}
