@@ -13,10 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/eks-recycle/eks-recycle/internal/cli"
 )
 
 // The CronWorkflows that ship, started by Argo's own clock: a night recycles the oldest node, a sweep finds nothing of it, and
@@ -30,9 +29,9 @@ func TestCronWorkflowsAreFiredOnTheirSchedule(t *testing.T) {
 
 	night := s.cron("recycle-nightly", "asg="+s.group, "min-age=14d", "limit=1", "max-unavailable=1", "on-failure=stop", "start-for=6h")
 	swept := s.cron("recycle-sweep", "dry-run=true")
-	fleet := s.fired(night)
-	fleet.ends(wfv1.WorkflowSucceeded)
-	fleet.says("finish", "1 node(s) recycled, 0 skipped, 0 failed")
+	recycles := s.fired(night)
+	recycles.ends(wfv1.WorkflowSucceeded)
+	recycles.says("finish", "1 node(s) recycled, 0 skipped, 0 failed")
 	s.recycled("stopped")
 	s.asOneRecycle()
 	s.fired(swept).ends(wfv1.WorkflowSucceeded)
@@ -42,9 +41,9 @@ func TestCronWorkflowsAreFiredOnTheirSchedule(t *testing.T) {
 	s.retiredAgo(oldest, 2*time.Hour)
 	reap := s.fired(s.cron("recycle-reap", "older-than=1h"))
 	reap.ends(wfv1.WorkflowSucceeded)
-	var reaped []cli.Reaped
+	var reaped []fleet.Reaped
 	s.must(json.Unmarshal([]byte(reap.output("reap", "reaped")), &reaped))
-	i := slices.IndexFunc(reaped, func(x cli.Reaped) bool { return x.InstanceID == oldest })
+	i := slices.IndexFunc(reaped, func(x fleet.Reaped) bool { return x.InstanceID == oldest })
 	if i < 0 || reaped[i].Outcome != "terminated" || reaped[i].Volumes != 1 || reaped[i].NodeName != s.nodes[oldest] || reaped[i].ASGName != s.group {
 		t.Errorf("reaped: %+v", reaped)
 	}

@@ -14,9 +14,8 @@ import (
 	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/eks-recycle/eks-recycle/internal/cli"
 )
 
 // A recycle that fails does not stop a fleet that is to continue, and its node is brought back as the page on upgrades says.
@@ -151,7 +150,7 @@ func (r recycle) children() (all []child) {
 }
 
 // summary is what a step of a fleet says of all its nodes.
-func (r recycle) summary(step string) (s cli.FleetSummary) {
+func (r recycle) summary(step string) (s fleet.Summary) {
 	r.Helper()
 	r.must(json.Unmarshal([]byte(r.output(step, "summary")), &s))
 	return s

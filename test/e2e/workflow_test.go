@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,8 +118,28 @@ func (r recycle) log(step string) string {
 func (r recycle) ends(phase wfv1.WorkflowPhase) {
 	r.Helper()
 	if got := r.completed(); got != phase {
-		r.Fatalf("workflow %s is %s, want %s: %s", r.name, got, phase, r.get().Status.Message)
+		r.Fatalf("workflow %s is %s, want %s: %s", r.name, got, phase, r.said())
 	}
+}
+
+// said lists what the steps of the workflow said, in the order in which they began.
+func (r recycle) said() string {
+	r.Helper()
+	pods := slices.DeleteFunc(slices.Collect(maps.Values(r.get().Status.Nodes)), func(n wfv1.NodeStatus) bool { return n.Type != wfv1.NodeTypePod })
+	slices.SortFunc(pods, func(a, b wfv1.NodeStatus) int { return a.StartedAt.Compare(b.StartedAt.Time) })
+	var lines strings.Builder
+	for _, n := range pods {
+		fmt.Fprintf(&lines, "\n%s %s %s: %s", n.StartedAt.Format(time.TimeOnly), n.DisplayName, n.Phase, n.Message)
+		if n.Outputs == nil {
+			continue
+		}
+		for _, p := range n.Outputs.Parameters {
+			if p.Name == "message" && p.Value != nil {
+				fmt.Fprintf(&lines, ": %s", *p.Value)
+			}
+		}
+	}
+	return lines.String()
 }
 
 // completed waits for the end of the workflow and returns its phase.
