@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/rogpeppe/go-internal/testscript"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -136,7 +137,9 @@ func (s *story) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if object, err = core.Pods("").List(r.Context(), metav1.ListOptions{LabelSelector: r.URL.Query().Get("labelSelector")}); err == nil {
 			object.GetObjectKind().SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
 		}
-	default: // Leases: there are none
+	case strings.HasSuffix(r.URL.Path, "/leases"):
+		object = &coordinationv1.LeaseList{TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "LeaseList"}}
+	default: // a Lease: there is none
 		err = fmt.Errorf("not found")
 	}
 	w.Header().Set("Content-Type", "application/json")

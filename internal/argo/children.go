@@ -192,6 +192,7 @@ type Outcome struct {
 	Child
 	Created, Finished time.Time
 	Message           string // why it failed, in the words of its steps
+	Reason            string // why it failed, where others react to it
 }
 
 // Outcome reads how one child ended.

@@ -21,11 +21,11 @@ func outcomeOf(w *unstructured.Unstructured) Outcome {
 		return o
 	}
 	nodes, _, _ := unstructured.NestedMap(w.Object, "status", "nodes")
-	type said struct{ at, step, words string }
+	type said struct{ at, step, words, reason string }
 	last := map[string]said{} // by step
 	for _, id := range slices.Sorted(maps.Keys(nodes)) {
 		node, _ := nodes[id].(map[string]any)
-		s := said{text(node, "startedAt"), text(node, "templateName"), messageOf(node)}
+		s := said{text(node, "startedAt"), text(node, "templateName"), cmp.Or(output(node, "message"), text(node, "message")), output(node, "reason")}
 		failed := text(node, "phase") == "Failed" || text(node, "phase") == "Error"
 		if text(node, "type") != "Pod" || s.words == "" || (!failed && s.step != "settle") || s.at < last[s.step].at {
 			continue
@@ -36,20 +36,21 @@ func outcomeOf(w *unstructured.Unstructured) Outcome {
 	var words []string
 	for _, s := range all {
 		words = append(words, s.step+": "+s.words)
+		o.Reason = cmp.Or(o.Reason, s.reason)
 	}
 	o.Message = cmp.Or(strings.Join(words, "; "), text(w.Object, "status", "message"), o.Phase)
 	return o
 }
 
-// messageOf is the output parameter message of a step's pod, or what Argo says of the pod.
-func messageOf(node map[string]any) string {
+// output is the value of an output parameter of a step's pod, or "".
+func output(node map[string]any, name string) string {
 	parameters, _, _ := unstructured.NestedSlice(node, "outputs", "parameters")
 	for _, p := range parameters {
-		if p, _ := p.(map[string]any); text(p, "name") == "message" && text(p, "value") != "" {
+		if p, _ := p.(map[string]any); text(p, "name") == name {
 			return text(p, "value")
 		}
 	}
-	return text(node, "message")
+	return ""
 }
 
 func text(in map[string]any, path ...string) string {

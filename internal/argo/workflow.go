@@ -34,6 +34,9 @@ func IsWorkflow(name string) bool {
 // Ended reports whether a workflow, namespace/name, has ended or is gone. A later one of the same name has another uid; an
 // empty uid takes any.
 func (w Workflows) Ended(ctx context.Context, name, uid string) (bool, error) {
+	if w.Metadata == nil {
+		return false, fmt.Errorf("asking for workflow %q: no way to Argo Workflows is known", name)
+	}
 	namespace, short, _ := strings.Cut(name, "/")
 	workflow, err := w.Metadata.Resource(workflows).Namespace(namespace).Get(ctx, short, metav1.GetOptions{})
 	switch {

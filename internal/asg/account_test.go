@@ -82,7 +82,7 @@ func (a *account) group() asg.Group {
 
 func (a *account) target(id string) asg.Target {
 	a.Helper()
-	t, err := a.client.Lookup(a.Context(), id)
+	t, err := a.client.Lookup(a.Context(), id, "")
 	a.must(err)
 	return t
 }

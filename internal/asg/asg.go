@@ -29,7 +29,8 @@ type GroupWriter interface {
 	EnterStandby(context.Context, *autoscaling.EnterStandbyInput, ...func(*autoscaling.Options)) (*autoscaling.EnterStandbyOutput, error)
 	ExitStandby(context.Context, *autoscaling.ExitStandbyInput, ...func(*autoscaling.Options)) (*autoscaling.ExitStandbyOutput, error)
 	DetachInstances(context.Context, *autoscaling.DetachInstancesInput, ...func(*autoscaling.Options)) (*autoscaling.DetachInstancesOutput, error)
-	UpdateAutoScalingGroup(context.Context, *autoscaling.UpdateAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error)
+	TerminateInstanceInAutoScalingGroup(context.Context, *autoscaling.TerminateInstanceInAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.TerminateInstanceInAutoScalingGroupOutput, error)
+	SetDesiredCapacity(context.Context, *autoscaling.SetDesiredCapacityInput, ...func(*autoscaling.Options)) (*autoscaling.SetDesiredCapacityOutput, error)
 	SuspendProcesses(context.Context, *autoscaling.SuspendProcessesInput, ...func(*autoscaling.Options)) (*autoscaling.SuspendProcessesOutput, error)
 	ResumeProcesses(context.Context, *autoscaling.ResumeProcessesInput, ...func(*autoscaling.Options)) (*autoscaling.ResumeProcessesOutput, error)
 	RecordLifecycleActionHeartbeat(context.Context, *autoscaling.RecordLifecycleActionHeartbeatInput, ...func(*autoscaling.Options)) (*autoscaling.RecordLifecycleActionHeartbeatOutput, error)
@@ -55,6 +56,7 @@ type Client struct {
 	Alone     func(ctx context.Context, group string, act func(context.Context) error) error
 	Wait      poll.Loop
 	Log       *slog.Logger
+	guard     *guard
 }
 
 func (c *Client) alone(ctx context.Context, group string, act func(context.Context) error) error {
@@ -74,6 +76,7 @@ const (
 	Detaching       = "Detaching"
 	Pending         = "Pending"
 	TerminatingWait = "Terminating:Wait"
+	Retained        = "Terminating:Retained" // by an instance lifecycle policy, after its termination hook was abandoned
 )
 
 // Tags on an instance that is being taken out of its group. They outlive the Node and the claim, so a later run finds
@@ -85,7 +88,6 @@ const (
 	TagNode        = "eks-recycle.io/node"
 	TagReplacement = "eks-recycle.io/replacement"
 	TagAction      = "eks-recycle.io/action"
-	TagDesired     = "eks-recycle.io/desired-capacity" // of the group, before the slow way round raised it
 )
 
 // Instance is an EC2 instance.
@@ -100,8 +102,20 @@ type Instance struct {
 // Retiring reports that a retire step has marked the instance; it may or may not have left its group since.
 func (i Instance) Retiring() bool { return i.Tags[TagRetiredAt] != "" }
 
-// Gone reports that the instance is terminated or about to be.
-func (i Instance) Gone() bool { return i.State == "terminated" || i.State == "shutting-down" }
+// Gone reports that the instance is terminated or about to be, or that EC2 does not know it any more.
+func (i Instance) Gone() bool {
+	return i.State == "terminated" || i.State == "shutting-down" || i.State == Unknown
+}
+
+// Unknown is the state of an instance that EC2 does not know, though its group or a recycle does.
+const Unknown = "unknown"
+
+// StartedAgain reports that the instance has been started since its retirement began: it is somebody's now, whatever its tags say.
+// EC2's LaunchTime is that of the last start (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Instance.html).
+func (i Instance) StartedAgain() bool {
+	at, err := i.RetiredAt()
+	return err == nil && i.LaunchTime.After(at)
+}
 
 // Member is an instance as its group lists it. Weight is its share of the desired capacity, 1 in most groups.
 type Member struct {

@@ -68,8 +68,11 @@ func TestAdvanceOnAnInstanceThatSomeoneElseMoves(t *testing.T) {
 	}
 }
 
+func ready(context.Context) error { return nil }
+
 func TestDetach(t *testing.T) {
 	refuse := func(c *awssim.Config) { c.DetachFromStandby = awssim.DetachRefuse }
+	byItsGroup := []string{"DetachInstances", "TerminateInstanceInAutoScalingGroup"}
 	for name, c := range map[string]struct {
 		config  func(*awssim.Config)
 		faults  []awssim.Fault
@@ -78,13 +81,12 @@ func TestDetach(t *testing.T) {
 	}{
 		"accepted from standby":                       {nil, nil, 5, []string{"DetachInstances"}},
 		"accepted in a group at its maximum":          {nil, nil, 3, []string{"DetachInstances"}},
-		"refused, so the slow way round":              {refuse, nil, 5, []string{"DetachInstances", "CreateTags", "ExitStandby", "DetachInstances"}},
+		"refused, so its group terminates it":         {refuse, nil, 5, byItsGroup},
+		"refused in a group at its maximum":           {refuse, nil, 3, byItsGroup},
 		"a busy group is asked again":                 {nil, []awssim.Fault{{Action: "DetachInstances", Count: 2, Kind: "error-before", Code: "ScalingActivityInProgress"}}, 5, []string{"DetachInstances", "DetachInstances", "DetachInstances"}},
 		"it took effect, but the answer was an error": {nil, []awssim.Fault{{Action: "DetachInstances", Kind: "error-after", Code: "InternalFailure"}}, 5, []string{"DetachInstances"}},
 		"it took effect, but the answer was lost":     {nil, []awssim.Fault{{Action: "DetachInstances", Kind: "drop-after"}}, 5, []string{"DetachInstances"}},
-		"the slow way round with lost answers": {refuse, []awssim.Fault{
-			{Action: "ExitStandby", Kind: "drop-after"}, {Action: "ExitStandby", Kind: "error-before", Code: "Throttling"},
-		}, 5, []string{"DetachInstances", "CreateTags", "ExitStandby", "DetachInstances"}},
+		"refused, and the next answer is lost":        {refuse, []awssim.Fault{{Action: "TerminateInstanceInAutoScalingGroup", Kind: "drop-after"}}, 5, byItsGroup},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inAccount(t, 1, c.maximum, c.config, func(a *account) {
@@ -94,7 +96,7 @@ func TestDetach(t *testing.T) {
 				a.sim.ForgetCalls()
 				ctx, cancel := a.soon()
 				defer cancel()
-				after, err := a.client.Detach(ctx, group, a.ids[0])
+				after, err := a.client.Detach(ctx, group, a.ids[0], true, ready)
 				a.must(err)
 				if diff := cmp.Diff(c.calls, a.actions()); diff != "" {
 					a.Errorf("calls (-want +got):\n%s", diff)
@@ -102,7 +104,7 @@ func TestDetach(t *testing.T) {
 				if differences := asg.Compare(before, after, a.ids[0]); len(differences) > 0 {
 					a.Errorf("differences: %v", differences)
 				}
-				if again, err := a.client.Detach(ctx, group, a.ids[0]); err != nil || len(again.Members) != len(after.Members) {
+				if again, err := a.client.Detach(ctx, group, a.ids[0], true, ready); err != nil || len(again.Members) != len(after.Members) {
 					a.Errorf("the second time: %v, %v", again, err)
 				}
 				a.settled(3, 3)
@@ -111,14 +113,18 @@ func TestDetach(t *testing.T) {
 	}
 }
 
-func TestTheSlowWayRoundNeedsRoomForOneMore(t *testing.T) {
+func TestDetachThatIsRefused(t *testing.T) {
 	inAccount(t, 1, 3, func(c *awssim.Config) { c.DetachFromStandby = awssim.DetachRefuse }, func(a *account) {
 		a.onStandby()
-		ctx, cancel := a.soon()
-		defer cancel()
-		_, err := a.client.Detach(ctx, group, a.ids[0])
-		if err == nil || !strings.Contains(err.Error(), "back into service") || !strings.Contains(hint.Of(err), "the group is at its maximum size 3; raise it by one") {
-			a.Errorf("error %v, hint %q", err, hint.Of(err))
+		if _, err := a.client.Detach(a.Context(), group, a.ids[0], false, ready); !awserr.IsWrongState(err) || !strings.Contains(hint.Of(err), "action=terminate") {
+			a.Errorf("one that is to be stopped: error %v, hint %q", err, hint.Of(err))
+		}
+		busy := errors.New("a pod that matters has come")
+		if _, err := a.client.Detach(a.Context(), group, a.ids[0], true, func(context.Context) error { return busy }); !errors.Is(err, busy) {
+			a.Errorf("one that may not go yet: error %v", err)
+		}
+		if slices.Contains(a.actions(), "TerminateInstanceInAutoScalingGroup") {
+			a.Errorf("calls %v", a.actions())
 		}
 		a.settled(3, 3)
 	})
@@ -131,7 +137,7 @@ func TestDetachOfAnInstanceThatTheGroupTerminates(t *testing.T) {
 		a.must(err)
 		ctx, cancel := a.soon()
 		defer cancel()
-		g, err := a.client.Detach(ctx, group, a.ids[0])
+		g, err := a.client.Detach(ctx, group, a.ids[0], false, ready)
 		if _, member := g.Member(a.ids[0]); member || err != nil || slices.Contains(a.actions(), "DetachInstances") {
 			a.Errorf("member %t, error %v, calls %v", member, err, a.actions())
 		}
@@ -220,7 +226,7 @@ func (a *account) bringBack(ctx context.Context, baseline []string) (note string
 // Every call may be the last of its process, before it took effect or after.
 func TestBringBackThatIsKilledAndRunAgain(t *testing.T) {
 	for _, minimum := range []int32{1, 3} {
-		for _, action := range []string{"UpdateAutoScalingGroup", "ExitStandby"} {
+		for _, action := range []string{"SetDesiredCapacity", "ExitStandby"} {
 			for _, kind := range []string{awssim.FaultDropBefore, awssim.FaultDropAfter} {
 				t.Run(fmt.Sprintf("minimum %d, %s, %s", minimum, action, kind), func(t *testing.T) {
 					inAccount(t, minimum, 5, nil, func(a *account) {
@@ -250,13 +256,14 @@ func TestABringBackIsCalledOff(t *testing.T) {
 	inAccount(t, 1, 5, nil, func(a *account) {
 		a.configure(noLaunches)
 		baseline := a.onStandby()
-		a.must(a.sim.AddFaults(awssim.Fault{Action: "UpdateAutoScalingGroup", Kind: awssim.FaultDropAfter}))
+		a.must(a.sim.AddFaults(awssim.Fault{Action: "SetDesiredCapacity", Kind: awssim.FaultDropAfter}))
 		a.client.Wait.Transient = func(error) bool { return false }
 		if _, err := a.bringBack(a.Context(), baseline); err == nil || a.group().Desired != 2 {
 			a.Fatalf("desired capacity %d, error %v", a.group().Desired, err)
 		}
 		for range 2 {
-			a.must(a.client.CallOff(a.Context(), &asg.Return{Group: group, ID: a.ids[0], Memo: a.memo}))
+			_, err := a.client.CancelReturn(a.Context(), group, a.ids[0], a.memo)
+			a.must(err)
 		}
 		a.configure(func(c *awssim.Config) { c.LaunchFailure = "" })
 		a.settled(3, 3)
@@ -273,11 +280,11 @@ func TestBringBack(t *testing.T) {
 		note             string
 	}{
 		"no replacement can be launched": {1, 5, func(a *account) []string { a.configure(noLaunches); return a.onStandby() },
-			[]string{"UpdateAutoScalingGroup", "ExitStandby"}, 3, 3, ""},
+			[]string{"SetDesiredCapacity", "ExitStandby"}, 3, 3, ""},
 		"no replacement can be launched, at the maximum": {1, 3, func(a *account) []string { a.configure(noLaunches); return a.onStandby() },
-			[]string{"UpdateAutoScalingGroup", "ExitStandby"}, 3, 3, ""},
+			[]string{"SetDesiredCapacity", "ExitStandby"}, 3, 3, ""},
 		"no replacement can be launched, at the minimum": {3, 5, func(a *account) []string { a.configure(noLaunches); return a.onStandby() },
-			[]string{"ExitStandby", "UpdateAutoScalingGroup"}, 3, 3, ""},
+			[]string{"ExitStandby", "SetDesiredCapacity"}, 3, 3, ""},
 		"the replacement serves": {1, 5, func(a *account) []string { return a.onStandby() },
 			[]string{"ExitStandby"}, 4, 4, "desired capacity 4, one instance more than before"},
 		"somebody lowered the capacity meanwhile": {1, 5, func(a *account) []string {
@@ -293,7 +300,7 @@ func TestBringBack(t *testing.T) {
 			baseline := a.onStandby()
 			a.must(a.sim.AddFaults(awssim.Fault{Action: "ExitStandby", Kind: "drop-after"}))
 			return baseline
-		}, []string{"UpdateAutoScalingGroup", "ExitStandby"}, 3, 3, ""},
+		}, []string{"SetDesiredCapacity", "ExitStandby"}, 3, 3, ""},
 		"it never left service": {1, 5, func(a *account) []string { return a.ids }, nil, 3, 3, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -342,8 +349,8 @@ func TestBringBackAtTheMinimumWhileALaunchSucceeds(t *testing.T) {
 
 // The launch succeeds while the call that lowers the desired capacity is on its way. Scale-in is suspended by the caller.
 func TestBringBackWhileALaunchSucceeds(t *testing.T) {
-	seenAtOnce := []string{"UpdateAutoScalingGroup", "UpdateAutoScalingGroup", "ExitStandby"}
-	seenLater := []string{"UpdateAutoScalingGroup", "ExitStandby", "UpdateAutoScalingGroup"}
+	seenAtOnce := []string{"SetDesiredCapacity", "SetDesiredCapacity", "ExitStandby"}
+	seenLater := []string{"SetDesiredCapacity", "ExitStandby", "SetDesiredCapacity"}
 	for name, c := range map[string]struct {
 		maximum int32
 		stale   time.Duration
@@ -363,7 +370,7 @@ func TestBringBackWhileALaunchSucceeds(t *testing.T) {
 				_, err := a.groups.SuspendProcesses(a.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: aws.String(group), ScalingProcesses: []string{asg.ScaleIn}})
 				a.must(err)
 				a.sim.ForgetCalls()
-				a.must(a.sim.AddFaults(awssim.Fault{Action: "UpdateAutoScalingGroup", Kind: awssim.FaultDelay, Delay: "1m"}))
+				a.must(a.sim.AddFaults(awssim.Fault{Action: "SetDesiredCapacity", Kind: awssim.FaultDelay, Delay: "1m"}))
 				go func() {
 					time.Sleep(40 * time.Second)
 					a.configure(func(now *awssim.Config) { now.LaunchFailure, now.StaleReads = "", c.stale })
@@ -397,7 +404,7 @@ func TestBringBackWhileALaunchSucceeds(t *testing.T) {
 func TestBringBackOfWhatIsGone(t *testing.T) {
 	inAccount(t, 1, 5, nil, func(a *account) {
 		a.onStandby()
-		_, err := a.client.Detach(a.Context(), group, a.ids[0])
+		_, err := a.client.Detach(a.Context(), group, a.ids[0], false, ready)
 		a.must(err)
 		if _, err := a.bringBack(a.Context(), a.ids); err == nil || !strings.Contains(err.Error(), "it is no longer a member of Auto Scaling group") {
 			a.Errorf("error %v", err)
@@ -498,12 +505,14 @@ func TestWhatTheReturnOfALostInstanceLeaves(t *testing.T) {
 		"a surplus was accepted for it":                {asg.Memo{Stage: asg.Surplus, Desired: 3, Weight: 1}, 4, 4, true},
 		"a surplus was to be accepted, but it was not": {asg.Memo{Stage: asg.Surplus, Desired: 3, Weight: 1}, 3, 3, false},
 		"nothing was begun":                            {asg.Memo{}, 3, 3, false},
+		"it is forged: no member weighs so much":       {asg.Memo{Stage: asg.Lowering, Desired: 5, Weight: 2}, 3, 3, false},
+		"it is forged: a negative weight":              {asg.Memo{Stage: asg.Lowering, Desired: 1, Weight: -2}, 3, 3, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inAccount(t, 1, 5, nil, func(a *account) {
 				_, err := a.groups.UpdateAutoScalingGroup(a.Context(), &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: aws.String(group), DesiredCapacity: &c.desired})
 				a.must(err)
-				note, err := a.client.LeftOver(a.Context(), group, c.memo)
+				note, err := a.client.CancelReturn(a.Context(), group, "i-0123456789abcdef0", c.memo)
 				a.must(err)
 				if got := a.group().Desired; got != c.want || (note != "") != c.note {
 					a.Errorf("desired capacity %d, note %q", got, note)

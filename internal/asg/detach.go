@@ -2,9 +2,7 @@ package asg
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -67,7 +65,7 @@ func (c *Client) MayRetire(ctx context.Context, id string, action Action) error 
 // UnmarkRetiring takes the tags of MarkRetiring away.
 func (c *Client) UnmarkRetiring(ctx context.Context, id string) error {
 	_, err := c.Instances.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
-		{Key: aws.String(TagRetiredAt)}, {Key: aws.String(TagWorkflow)}, {Key: aws.String(TagGroup)}, {Key: aws.String(TagNode)}, {Key: aws.String(TagReplacement)}, {Key: aws.String(TagAction)}, {Key: aws.String(TagDesired)},
+		{Key: aws.String(TagRetiredAt)}, {Key: aws.String(TagWorkflow)}, {Key: aws.String(TagGroup)}, {Key: aws.String(TagNode)}, {Key: aws.String(TagReplacement)}, {Key: aws.String(TagAction)},
 	}})
 	if err != nil {
 		return fmt.Errorf("removing tags of instance %q: %w", id, err)
@@ -75,14 +73,13 @@ func (c *Client) UnmarkRetiring(ctx context.Context, id string) error {
 	return nil
 }
 
-// Detach takes a target that stands (or that a former run brought back into service to detach it) out of its group, and
-// returns the group as it is when the target is gone from it.
+// Detach takes a target on standby out of its group, and returns the group as it is when the target is gone from it.
 //
-// From Standby the desired capacity must not be decremented: it already counts the replacement. Where AWS refuses a
-// detach from Standby ("is not in InService"), the target goes back into service first, which raises the desired capacity
-// by one; the detach then takes that one away again. Either way in-service and desired capacity stay equal, so the group
-// has no reason to touch another instance.
-func (c *Client) Detach(ctx context.Context, group, id string) (Group, error) {
+// The desired capacity must not be decremented: it already counts the replacement, and Auto Scaling would terminate another
+// instance (https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html). Should AWS
+// refuse to detach from Standby all the same, an instance that may be terminated is terminated by its group, once ready returns no
+// error.
+func (c *Client) Detach(ctx context.Context, group, id string, mayTerminate bool, ready func(context.Context) error) (Group, error) {
 	var g Group
 	asked, refused := false, false
 	err := c.Wait.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
@@ -95,26 +92,32 @@ func (c *Client) Detach(ctx context.Context, group, id string) (Group, error) {
 		}
 		status = fmt.Sprintf("instance %s is %s in Auto Scaling group %s", id, m.Lifecycle, group)
 		switch {
-		case m.Lifecycle == Standby && !asked:
+		case m.Lifecycle == Standby && asked:
+			return false, status, nil
+		case m.Lifecycle == Standby && refused:
+			if err := ready(ctx); err != nil {
+				return false, "", err
+			}
+			asked = true
+			return false, status, c.retriable(c.terminateInGroup(ctx, id), &asked)
+		case m.Lifecycle == Standby:
 			c.Log.InfoContext(ctx, "detaching instance", "instance", id, "asg", group)
 			asked = true
-			err = c.detach(ctx, group, id, false)
-			if refused = awserr.IsWrongState(err); refused {
-				return false, "looking again: " + err.Error(), nil
+			err = c.detach(ctx, group, id)
+			if awserr.IsWrongState(err) { // it moved on in that moment, or AWS never detaches from there
+				asked, refused = false, mayTerminate
+				again, lookErr := c.Group(ctx, group)
+				if now, _ := again.Member(id); lookErr == nil && now.Lifecycle == Standby && !refused {
+					return false, "", hint.Wrap(err, "submit again with action=terminate, or bring the node back: step restore --instance-id "+id)
+				}
+				return false, "checking again: " + err.Error(), lookErr
 			}
 			return false, status, c.retriable(err, &asked)
-		case m.Lifecycle == Standby && refused:
-			c.Log.WarnContext(ctx, "detach from standby refused: bringing instance back into service to detach it from there", "instance", id, "asg", group)
-			return false, status, c.alone(ctx, group, func(ctx context.Context) error { return c.raise(ctx, g, id) })
-		case m.Lifecycle == InService:
-			err = c.alone(ctx, group, func(ctx context.Context) error { return c.detach(ctx, group, id, true) })
-			if awserr.IsWrongState(err) {
-				return false, "looking again: " + err.Error(), nil
-			}
-			return false, status, err
-		case strings.HasPrefix(m.Lifecycle, "Terminat"): // terminated by someone else; the instance ends as intended
+		case m.Lifecycle == Retained, m.Lifecycle == InService:
+			return false, "", fmt.Errorf("detaching instance %q: somebody else moved it to lifecycle state %q in Auto Scaling group %q", id, m.Lifecycle, group)
+		case strings.HasPrefix(m.Lifecycle, "Terminat"): // the instance ends as intended
 			return false, status, nil
-		case m.Lifecycle == Standby, m.Lifecycle == Detaching, m.Lifecycle == EnteringStandby, strings.HasPrefix(m.Lifecycle, Pending):
+		case m.Lifecycle == Detaching, m.Lifecycle == EnteringStandby, strings.HasPrefix(m.Lifecycle, Pending):
 			return false, status, nil
 		default:
 			return false, "", fmt.Errorf("detaching instance %q: Auto Scaling group %q moved it to lifecycle state %q", id, group, m.Lifecycle)
@@ -123,32 +126,15 @@ func (c *Client) Detach(ctx context.Context, group, id string) (Group, error) {
 	return g, err
 }
 
-// raise brings the target back into service, which raises the desired capacity, and first writes on it what that was.
-func (c *Client) raise(ctx context.Context, g Group, id string) error {
-	_, err := c.Instances.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
-		{Key: aws.String(TagDesired), Value: aws.String(strconv.Itoa(int(g.Desired)))},
-	}})
+func (c *Client) terminateInGroup(ctx context.Context, id string) error {
+	c.Log.WarnContext(ctx, "detach from standby refused: its group terminates the instance", "instance", id)
+	_, err := c.Writer.TerminateInstanceInAutoScalingGroup(ctx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
+		InstanceId: aws.String(id), ShouldDecrementDesiredCapacity: aws.Bool(false),
+	})
 	if err != nil {
-		return fmt.Errorf("tagging instance %q: %w", id, err)
+		return fmt.Errorf("terminating instance %q in its Auto Scaling group: %w", id, err)
 	}
-	return c.exitStandby(ctx, g, id)
-}
-
-// Raised says by how much the slow way round left the desired capacity too high, because the target was lost to another
-// hand before its detach could lower it again, or "".
-func (c *Client) Raised(ctx context.Context, i Instance) (note string, err error) {
-	before, err := strconv.Atoi(i.Tags[TagDesired])
-	if err != nil {
-		return "", nil //nolint:nilerr // it did not go that way
-	}
-	g, err := c.Group(ctx, i.Tags[TagGroup])
-	if errors.Is(err, errNoGroup) || (err == nil && int(g.Desired) <= before) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	return surplus(g.Name, g.Desired), nil
+	return nil
 }
 
 // retriable lets the next observation ask again after an error that goes away by itself.
@@ -159,9 +145,9 @@ func (c *Client) retriable(err error, asked *bool) error {
 	return err
 }
 
-func (c *Client) detach(ctx context.Context, group, id string, decrement bool) error {
+func (c *Client) detach(ctx context.Context, group, id string) error {
 	_, err := c.Writer.DetachInstances(ctx, &autoscaling.DetachInstancesInput{
-		AutoScalingGroupName: aws.String(group), InstanceIds: []string{id}, ShouldDecrementDesiredCapacity: aws.Bool(decrement),
+		AutoScalingGroupName: aws.String(group), InstanceIds: []string{id}, ShouldDecrementDesiredCapacity: aws.Bool(false),
 	})
 	if err != nil {
 		return fmt.Errorf("detaching instance %q from Auto Scaling group %q: %w", id, group, err)
@@ -209,17 +195,11 @@ func (c *Client) shutDown(ctx context.Context, id string, action Action) error {
 	return action.call(ctx, c.Instances, id, false)
 }
 
-// Compare says what of a group changed during a detach that should not have, because of someone else or of AWS.
-// before may have the target on standby, or back in service on the slow way round, when the detach takes its share of the
-// desired capacity with it.
+// Compare says what of a group changed while the target, which was on standby, was detached, and should not have: because of
+// someone else or of AWS.
 func Compare(before, after Group, id string) (differences []string) {
-	expected := before.Desired
-	target, _ := before.Member(id)
-	if target.Lifecycle == InService || strings.HasPrefix(target.Lifecycle, Pending) {
-		expected -= target.Weight
-	}
-	if after.Desired != expected {
-		differences = append(differences, fmt.Sprintf("desired capacity of Auto Scaling group %s is %d, expected %d: it changed while instance %s was detached", after.Name, after.Desired, expected, id))
+	if after.Desired != before.Desired {
+		differences = append(differences, fmt.Sprintf("desired capacity of Auto Scaling group %s is %d, expected %d: it changed while instance %s was detached", after.Name, after.Desired, before.Desired, id))
 	}
 	for _, m := range before.Members {
 		now, member := after.Member(m.ID)

@@ -1,6 +1,7 @@
 package asg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,31 +32,48 @@ func CheckInstanceID(id string) error {
 // groupTag is set by Auto Scaling on each member and taken away when the member leaves.
 const groupTag = "aws:autoscaling:groupName"
 
-// Lookup reads an instance and the group it is a member of: two calls.
-func (c *Client) Lookup(ctx context.Context, id string) (Target, error) {
+// Lookup reads an instance and the group it is a member of: two calls. known is the group that a record names, or "": it is
+// asked about an instance that EC2 does not know. That one has the state Unknown if its group lists it still.
+func (c *Client) Lookup(ctx context.Context, id, known string) (Target, error) {
 	instance, err := c.Instance(ctx, id)
-	if err != nil {
+	missing := err
+	switch {
+	case errors.Is(err, ErrUnknown) && known != "":
+		instance = Instance{ID: id, State: Unknown, Tags: map[string]string{}}
+	case err != nil:
 		return Target{}, err
 	}
 	target := Target{Instance: instance}
-	name := instance.Tags[groupTag]
-	if name == "" {
-		name = instance.Tags[TagGroup] // ours, on an instance that a retire step is taking out
-	}
+	name := cmp.Or(instance.Tags[groupTag], known, instance.Tags[TagGroup]) // ours, on an instance that a retire step is taking out
 	if name == "" {
 		return target, nil
 	}
 	group, err := c.Group(ctx, name)
-	if errors.Is(err, errNoGroup) {
-		return target, nil // deleted since the instance left it
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoGroup) { // which is deleted since the instance left it
 		return Target{}, err
 	}
 	if _, member := group.Member(id); member {
 		target.Group = &group
+		return target, nil
+	}
+	if instance.State == Unknown {
+		return target, missing
 	}
 	return target, nil
+}
+
+// OwnGroup is the name of the group that the target is or was a member of, as AWS and its retirement's tags say, or "".
+func (t Target) OwnGroup() string {
+	if t.Group != nil {
+		return t.Group.Name
+	}
+	return cmp.Or(t.Instance.Tags[groupTag], t.Instance.Tags[TagGroup])
+}
+
+// WasMember reports whether the activities of a group, of the last six weeks, name an instance.
+func (c *Client) WasMember(ctx context.Context, group, id string) (bool, error) {
+	_, found, err := c.activity(ctx, group, id, "")
+	return found, err
 }
 
 // ErrUnknown is the end of the error for an instance that does not exist.
@@ -71,7 +89,9 @@ func (c *Client) Instance(ctx context.Context, id string) (Instance, error) {
 	if err != nil {
 		return Instance{}, fmt.Errorf("describing instance %q: %w", id, err)
 	}
-	return fromEC2(out.Reservations[0].Instances[0]), nil
+	i := fromEC2(out.Reservations[0].Instances[0])
+	c.guard.note(i.ID, i.Tags)
+	return i, nil
 }
 
 func fromEC2(in ec2types.Instance) Instance {
@@ -107,7 +127,9 @@ func (c *Client) Group(ctx context.Context, name string) (Group, error) {
 	if len(out.AutoScalingGroups) == 0 {
 		return Group{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, errNoGroup)
 	}
-	return fromAutoScaling(out.AutoScalingGroups[0]), nil
+	g := fromAutoScaling(out.AutoScalingGroups[0])
+	c.guard.note("group "+g.Name, g.Tags)
+	return g, nil
 }
 
 func fromAutoScaling(in astypes.AutoScalingGroup) Group {

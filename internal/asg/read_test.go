@@ -43,14 +43,14 @@ func TestLookupOfAnInstanceOfNoGroup(t *testing.T) {
 		"one that a recycle has taken out": func(a *account) string {
 			a.onStandby()
 			a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Group: group, Action: asg.Stop{}}))
-			_, err := a.client.Detach(a.Context(), group, a.ids[0])
+			_, err := a.client.Detach(a.Context(), group, a.ids[0], false, ready)
 			a.must(err)
 			return a.ids[0]
 		},
 		"one that a recycle has taken out of a group that is deleted since": func(a *account) string {
 			a.onStandby()
 			a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Group: group, Action: asg.Stop{}}))
-			_, err := a.client.Detach(a.Context(), group, a.ids[0])
+			_, err := a.client.Detach(a.Context(), group, a.ids[0], false, ready)
 			a.must(err)
 			_, err = a.groups.DeleteAutoScalingGroup(a.Context(), &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: aws.String(group), ForceDelete: aws.Bool(true)})
 			a.must(err)
@@ -72,7 +72,7 @@ func TestLookupOfAnInstanceOfNoGroup(t *testing.T) {
 func TestInstancesThatEC2DoesNotKnow(t *testing.T) {
 	inAccount(t, 1, 5, nil, func(a *account) {
 		for _, id := range []string{"i-00000000000000000", "i-0"} {
-			_, err := a.client.Lookup(a.Context(), id)
+			_, err := a.client.Lookup(a.Context(), id, "")
 			if err == nil || !strings.Contains(err.Error(), `instance "`+id+`" is unknown to EC2 in this region and account`) || !strings.Contains(hint.Of(err), "--region") {
 				a.Errorf("error %v, hint %q", err, hint.Of(err))
 			}

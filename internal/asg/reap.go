@@ -59,7 +59,7 @@ func Reapable(i Instance, now time.Time, olderThan time.Duration) (why string) {
 		return "it is a member of an Auto Scaling group"
 	case tagged && keep != "false":
 		return fmt.Sprintf("its tag %s keeps it", TagKeep)
-	case i.LaunchTime.After(at):
+	case i.StartedAgain():
 		return "it was started again after its recycle"
 	case now.Sub(at) <= olderThan:
 		return "it was retired less than " + olderThan.String() + " ago"

@@ -33,7 +33,7 @@ func PlanReturn(g Group, id string, baseline []string) Stage {
 }
 
 func surplus(group string, desired int32) string {
-	return fmt.Sprintf("Auto Scaling group %q now has desired capacity %d, one instance more than before: the group was whole without it, and lowering the capacity would let some instance go",
+	return fmt.Sprintf("Auto Scaling group %q now has desired capacity %d, one instance more than before: the group was whole without it, and lowering it could make Auto Scaling terminate another instance",
 		group, desired)
 }
 
@@ -114,27 +114,41 @@ func (c *Client) BringBack(ctx context.Context, r *Return) (note string, err err
 	return note, err
 }
 
-// LeftOver ends the bring-back of an instance that was lost meanwhile: a desired capacity that was lowered for it is raised
-// again, and one that was raised for it is told, as lowering it would let some other instance go.
-func (c *Client) LeftOver(ctx context.Context, group string, m Memo) (note string, err error) {
-	if group == "" || m.Stage == "" {
+// CancelReturn takes back what a bring-back has changed of the desired capacity, for a target that stays on standby or was
+// lost meanwhile. A capacity that was lowered for it is raised again, by no more than the weight of one member. One that was
+// raised for it is only told: lowering it could make Auto Scaling terminate another instance.
+func (c *Client) CancelReturn(ctx context.Context, group, id string, m Memo) (note string, err error) {
+	if m.Stage == "" {
 		return "", nil
 	}
 	err = c.alone(ctx, group, func(ctx context.Context) error {
 		g, err := c.Group(ctx, group)
-		switch {
-		case errors.Is(err, errNoGroup):
+		if errors.Is(err, errNoGroup) {
 			return nil
+		}
+		target, member := g.Member(id)
+		switch {
 		case err != nil:
 			return err
-		case m.IsLow() && g.Desired == m.Desired-m.Weight:
+		case member && (target.Lifecycle == InService || strings.HasPrefix(target.Lifecycle, Pending)):
+			return nil
+		case m.IsLow() && g.Desired == m.Desired-m.Weight && m.Weight > 0 && m.Weight <= heaviest(g):
 			return c.setDesired(ctx, group, m.Desired)
-		case !m.IsLow() && g.Desired > m.Desired:
+		case !m.IsLow() && target.Lifecycle != Standby && g.Desired > m.Desired:
 			note = surplus(group, g.Desired)
 		}
 		return nil
 	})
 	return note, err
+}
+
+// heaviest is the most capacity that one member has.
+func heaviest(g Group) int32 {
+	most := int32(1)
+	for _, m := range g.Members {
+		most = max(most, m.Weight)
+	}
+	return most
 }
 
 // ErrDead is the cause of an error that ends a bring-back of an instance which is terminated: its group would replace it.
@@ -172,7 +186,7 @@ func (c *Client) exit(ctx context.Context, r *Return) (exited bool, err error) {
 		return false, hint.Errorf("resume it: aws autoscaling resume-processes --auto-scaling-group-name "+r.Group+" --scaling-processes Launch",
 			"bringing instance %q back into service: process Launch of Auto Scaling group %q is suspended", r.ID, r.Group)
 	}
-	if changed := g.Desired != r.Memo.Desired && g.Desired != r.Memo.Desired-m.Weight; r.Memo.Stage == "" || changed {
+	if r.Memo.Stage == "" || r.Memo.Stage == Lowering && g.Desired == r.Memo.Desired || g.Desired != r.Memo.Desired && g.Desired != r.Memo.Desired-m.Weight {
 		if err := r.keep(ctx, Memo{PlanReturn(g, r.ID, r.Baseline), g.Desired, m.Weight}); err != nil {
 			return false, err
 		}
@@ -263,24 +277,10 @@ func smallest(g Group) int32 {
 	return least
 }
 
-// CallOff takes back what a bring-back of a target on standby has changed, for a recycle that goes on after all.
-func (c *Client) CallOff(ctx context.Context, r *Return) error {
-	if !r.Memo.IsLow() {
-		return nil
-	}
-	return c.alone(ctx, r.Group, func(ctx context.Context) error {
-		m, g, err := c.member(ctx, r.Group, r.ID)
-		if err != nil || m.Lifecycle != Standby || g.Desired != r.Memo.Desired-m.Weight {
-			return err
-		}
-		return c.setDesired(ctx, r.Group, r.Memo.Desired)
-	})
-}
-
 func (c *Client) setDesired(ctx context.Context, group string, desired int32) error {
 	c.Log.InfoContext(ctx, "setting desired capacity", "asg", group, "desired", desired)
-	_, err := c.Writer.UpdateAutoScalingGroup(ctx, &autoscaling.UpdateAutoScalingGroupInput{
-		AutoScalingGroupName: aws.String(group), DesiredCapacity: aws.Int32(desired),
+	_, err := c.Writer.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{
+		AutoScalingGroupName: aws.String(group), DesiredCapacity: aws.Int32(desired), HonorCooldown: aws.Bool(false),
 	})
 	if err != nil {
 		return fmt.Errorf("setting the desired capacity of Auto Scaling group %q to %d: %w", group, desired, err)

@@ -49,6 +49,7 @@ type Serving struct {
 // Launched is what a selection keeps of an instance: it reads thousands.
 type Launched struct {
 	ID, State, Zone, Image, Group string
+	PrivateDNSName                string
 	LaunchTime                    time.Time
 	Retiring                      bool
 }
@@ -212,7 +213,7 @@ func (c *Client) Launched(ctx context.Context, ids []string) (map[string]Launche
 }
 
 func launched(in *ec2types.Instance) Launched {
-	l := Launched{ID: aws.ToString(in.InstanceId), Image: aws.ToString(in.ImageId), LaunchTime: aws.ToTime(in.LaunchTime)}
+	l := Launched{ID: aws.ToString(in.InstanceId), Image: aws.ToString(in.ImageId), PrivateDNSName: aws.ToString(in.PrivateDnsName), LaunchTime: aws.ToTime(in.LaunchTime)}
 	if in.State != nil {
 		l.State = string(in.State.Name)
 	}

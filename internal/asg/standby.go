@@ -154,21 +154,33 @@ func (c *Client) launchedSince(ctx context.Context, group string, since time.Tim
 // notOfAnID splits a sentence at what no instance id has: one id of 8 digits can be the beginning of one of 17.
 func notOfAnID(r rune) bool { return r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }
 
-// standbySince reads from the activities, newest first, when an instance was put on standby. Auto Scaling keeps them for
-// six weeks and names the instance in the description only.
+// standbySince reads from the activities when an instance was put on standby.
 func (c *Client) standbySince(ctx context.Context, group, id string) (time.Time, error) {
-	pages := autoscaling.NewDescribeScalingActivitiesPaginator(c.Reader, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: aws.String(group)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("describing scaling activities of Auto Scaling group %q: %w", group, err)
-		}
-		for _, a := range page.Activities {
-			if d := aws.ToString(a.Description); strings.Contains(d, "to Standby") && slices.Contains(strings.FieldsFunc(d, notOfAnID), id) {
-				return aws.ToTime(a.StartTime), nil
-			}
-		}
+	at, found, err := c.activity(ctx, group, id, "to Standby")
+	if err != nil || found {
+		return at, err
 	}
 	return time.Time{}, hint.Errorf("bring it back first: step restore --instance-id "+id+", then submit again",
 		"instance %q of Auto Scaling group %q is on standby, but the group no longer says since when: cannot identify its replacement", id, group)
+}
+
+// activity finds the newest activity of a group that names an instance and says what. Auto Scaling keeps activities for six
+// weeks and names the instance in the description only.
+func (c *Client) activity(ctx context.Context, group, id, what string) (at time.Time, found bool, err error) {
+	pages := autoscaling.NewDescribeScalingActivitiesPaginator(c.Reader, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: aws.String(group)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if awserr.IsGroupNotFound(err) {
+			return at, false, nil
+		}
+		if err != nil {
+			return at, false, fmt.Errorf("describing scaling activities of Auto Scaling group %q: %w", group, err)
+		}
+		for _, a := range page.Activities {
+			if d := aws.ToString(a.Description); strings.Contains(d, what) && slices.Contains(strings.FieldsFunc(d, notOfAnID), id) {
+				return aws.ToTime(a.StartTime), true, nil
+			}
+		}
+	}
+	return at, false, nil
 }

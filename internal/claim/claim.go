@@ -11,25 +11,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
+	"reflect"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/eks-recycle/eks-recycle/internal/hint"
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
-
-// Annotations on the Lease: what later steps of the same recycle, and a sweep, want to know without asking AWS.
-const (
-	annotationNode     = "eks-recycle.io/node"
-	annotationNodeUID  = "eks-recycle.io/node-uid"
-	annotationWorkflow = "eks-recycle.io/workflow"
-	annotationGroup    = "eks-recycle.io/asg"
-	annotationSuspends = "eks-recycle.io/suspends" // processes of the group, comma-separated
-	annotationReturn   = "eks-recycle.io/return"   // how far the instance's return to service has come
 )
 
 // own is the label of every claim.
@@ -42,16 +33,17 @@ var ErrLost = errors.New("the claim on the instance was lost to another recycle"
 // the API server was away. Nobody else need have taken it: running the step again settles that.
 var ErrNotRenewed = errors.New("the claim on the instance could not be renewed in time")
 
-// HeldError says who else holds the claim and until when.
+// HeldError says who else holds the claim and until when. Why says what keeps it from expiring.
 type HeldError struct {
 	What, Holder, Workflow string
 	Until                  time.Time
+	Why                    string
 }
 
 func (e *HeldError) Error() string {
-	who := e.Workflow
-	if who == "" {
-		who = e.Holder
+	who := cmp.Or(e.Workflow, e.Holder)
+	if e.Why != "" {
+		return fmt.Sprintf("%s is claimed by %s: %s", e.What, who, e.Why)
 	}
 	return fmt.Sprintf("%s is claimed by %s until %s", e.What, who, e.Until.UTC().Format(time.RFC3339))
 }
@@ -65,95 +57,136 @@ type API interface {
 	Delete(context.Context, string, metav1.DeleteOptions) error
 }
 
-// Claims makes claims for one holder. Duration is how long a claim outlives its last renewal.
+// Claims makes claims for one holder. Duration is how long a claim outlives its last renewal. Ended is asked about the holder
+// of an expired claim: whether nothing of it will come back. Its pod may only be Pending. Nil means that nobody can say, which
+// leaves the claim with its holder.
 type Claims struct {
 	Namespace        string // of the Leases
 	Leases           API
 	Holder, Workflow string
 	Duration         time.Duration
+	Ended            func(context.Context, Record) (bool, error)
 	Log              *slog.Logger
 }
 
-// Claim is a held Lease. Fresh says that the holder did not have it a moment ago: it is new, taken over, or had expired.
-// From is the recycle that it was taken over from, or "".
+// Claim is a claim that is held. From names who held it before, if anybody did; Taken says that it was not this holder's until
+// now.
 type Claim struct {
-	Fresh  bool
 	From   string
+	Taken  bool
 	claims Claims
 	turn   chan struct{} // of who updates the Lease; Keep does in the background
 	mu     sync.Mutex    // guards lease
 	lease  *coordinationv1.Lease
 }
 
-// Name returns the name of an instance's Lease.
+// Name is that of an instance's Lease.
 func Name(instanceID string) string { return prefix + instanceID }
 
 const prefix = "eks-recycle-"
 
-// Free returns a *HeldError if another recycle holds an unexpired claim on the instance, and nil if the way is free.
+// isOfInstance tells the claims on instances from the locks.
+func isOfInstance(name string) bool { return strings.HasPrefix(name, prefix+"i-") }
+
+// Free returns a *HeldError if somebody else works on the instance.
 func (c Claims) Free(ctx context.Context, instanceID string) error {
 	record, err := c.Record(ctx, instanceID)
-	if err != nil || record == nil || record.Holder == c.Holder || !record.Live() {
+	if err != nil || record == nil {
 		return err
 	}
-	return &HeldError{What: "instance " + instanceID, Holder: record.Holder, Workflow: record.Workflow, Until: record.Until}
+	return c.Held(ctx, *record)
 }
 
-// Acquire claims the instance or renews the holder's own claim. It returns a *HeldError while another holder's claim has
-// not expired. The Node and the group are remembered in the claim; nil and "" keep what is there.
-func (c Claims) Acquire(ctx context.Context, instanceID string, n *corev1.Node, group string) (*Claim, error) {
-	about := map[string]string{}
-	if group != "" {
-		about[annotationGroup] = group
-	}
-	if n != nil {
-		about[annotationNode], about[annotationNodeUID] = n.Name, string(n.UID)
-	}
-	return c.acquire(ctx, Name(instanceID), "instance "+instanceID, about)
+// Held returns a *HeldError if somebody else works on the instance that a record is about.
+func (c Claims) Held(ctx context.Context, r Record) error {
+	return c.held(ctx, r, "instance "+r.InstanceID)
 }
 
-func (c Claims) acquire(ctx context.Context, name, what string, about map[string]string) (*Claim, error) {
+// held is nil if the claim is this holder's, nobody's, or orphaned.
+func (c Claims) held(ctx context.Context, r Record, what string) error {
+	held := &HeldError{What: what, Holder: r.Holder, Workflow: r.Workflow, Until: r.Until}
+	switch {
+	case r.Parked(), r.Holder == c.Holder:
+		return nil
+	case r.Live():
+		return held
+	case c.Ended == nil:
+		held.Why = "nobody here can say whether that has ended"
+		return held
+	}
+	ended, err := c.Ended(ctx, r)
+	switch {
+	case err != nil:
+		held.Why = "cannot find out whether that has ended: " + err.Error()
+		return held
+	case !ended:
+		held.Why = "its claim has expired, but it has not ended"
+		return held
+	}
+	return nil
+}
+
+// Acquire claims an instance, and changes its record by the same call. Its error is a *HeldError if somebody else works on it.
+func (c Claims) Acquire(ctx context.Context, instanceID string, change func(*Record)) (*Claim, error) {
+	what := "instance " + instanceID
+	held := func(lease *coordinationv1.Lease) error {
+		record, err := recordOf(lease)
+		if err != nil {
+			return err
+		}
+		return c.held(ctx, record, what)
+	}
+	return c.acquire(ctx, Name(instanceID), what, held, func(lease *coordinationv1.Lease) {
+		record, _ := recordOf(lease) // held has read it
+		change(&record)
+		record.write(lease)
+	})
+}
+
+// acquire creates the Lease, or takes it once held says that nobody has it.
+func (c Claims) acquire(ctx context.Context, name, what string, held func(*coordinationv1.Lease) error, note func(*coordinationv1.Lease)) (*Claim, error) {
 	lease, err := c.Leases.Get(ctx, name, metav1.GetOptions{})
-	claim := &Claim{Fresh: true, claims: c, turn: make(chan struct{}, 1)}
+	claim := &Claim{Taken: true, claims: c, turn: make(chan struct{}, 1)}
 	switch {
 	case apierrors.IsNotFound(err):
-		lease, err = c.Leases.Create(ctx, c.stamp(&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: own(), Annotations: about}}), metav1.CreateOptions{})
+		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: own()}}
+		note(lease)
+		lease, err = c.Leases.Create(ctx, c.stamp(lease), metav1.CreateOptions{})
 	case err == nil:
-		if held := c.heldByOther(lease, what); held != nil {
-			return nil, held
+		if err := held(lease); err != nil {
+			return nil, err
 		}
 		lease = lease.DeepCopy()
-		previous := holder(lease)
-		claim.Fresh = previous != c.Holder || !time.Now().Before(expiry(lease))
-		if previous != c.Holder {
+		if previous := holder(lease); previous != "" && previous != c.Holder {
 			claim.From = cmp.Or(lease.Annotations[annotationWorkflow], previous)
 			c.Log.WarnContext(ctx, "taking over an expired claim", "of", what, "from", previous, "workflow", lease.Annotations[annotationWorkflow])
-		} else if lease.Annotations[annotationNodeUID] != "" {
-			delete(about, annotationNodeUID) // Reborn compares with the one it began with
+		} else {
+			claim.Taken = previous == ""
 		}
-		note(lease, about)
+		note(lease)
 		lease, err = c.Leases.Update(ctx, c.stamp(lease), metav1.UpdateOptions{})
 	}
-	if err != nil {
+	switch {
+	case isGone(err):
+		return nil, fmt.Errorf("claiming %s: %w", what, &releasedError{err})
+	case apierrors.IsNotFound(err):
+		return nil, hint.Errorf("create it, or name another with --lease-namespace", "claiming %s: namespace %q does not exist in the cluster", what, c.Namespace)
+	case err != nil:
 		return nil, fmt.Errorf("claiming %s: %w", what, err)
 	}
 	claim.lease = lease
 	return claim, nil
 }
 
-func note(lease *coordinationv1.Lease, about map[string]string) {
-	if lease.Annotations == nil {
-		lease.Annotations = map[string]string{}
-	}
-	maps.Copy(lease.Annotations, about)
-}
+// releasedError is that of a Lease which somebody released between a read and a write: claiming it again settles that.
+type releasedError struct{ error }
 
-func (c Claims) heldByOther(lease *coordinationv1.Lease, what string) *HeldError {
-	until := expiry(lease)
-	if holder(lease) == c.Holder || !time.Now().Before(until) {
-		return nil
-	}
-	return &HeldError{What: what, Holder: holder(lease), Workflow: lease.Annotations[annotationWorkflow], Until: until}
+func (e *releasedError) Unwrap() error { return ErrNotRenewed }
+
+// isGone tells a Lease that is not there from a namespace that is not.
+func isGone(err error) bool {
+	var status apierrors.APIStatus
+	return apierrors.IsNotFound(err) && errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "leases"
 }
 
 func (c Claims) stamp(lease *coordinationv1.Lease) *coordinationv1.Lease {
@@ -167,26 +200,15 @@ func (c Claims) stamp(lease *coordinationv1.Lease) *coordinationv1.Lease {
 		lease.Spec.LeaseTransitions, lease.Spec.AcquireTime = &transitions, &now
 	}
 	lease.Spec.HolderIdentity, lease.Spec.RenewTime, lease.Spec.LeaseDurationSeconds = &c.Holder, &now, &seconds
-	note(lease, map[string]string{annotationWorkflow: c.Workflow})
+	if lease.Annotations == nil {
+		lease.Annotations = map[string]string{}
+	}
+	lease.Annotations[annotationWorkflow] = c.Workflow
 	return lease
 }
 
-func holder(lease *coordinationv1.Lease) string {
-	if lease.Spec.HolderIdentity == nil {
-		return ""
-	}
-	return *lease.Spec.HolderIdentity
-}
-
-func expiry(lease *coordinationv1.Lease) time.Time {
-	if lease.Spec.RenewTime == nil || lease.Spec.LeaseDurationSeconds == nil {
-		return time.Time{}
-	}
-	return lease.Spec.RenewTime.Add(time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second)
-}
-
-// Release deletes the holder's claim. A claim that is gone or somebody else's by now is left alone.
-func (c Claims) Release(ctx context.Context, instanceID string) error {
+// End deletes the record of a recycle that has ended, if this holder holds it.
+func (c Claims) End(ctx context.Context, instanceID string) error {
 	return c.release(ctx, Name(instanceID), "instance "+instanceID)
 }
 
@@ -203,4 +225,107 @@ func (c Claims) release(ctx context.Context, name, what string) error {
 		return fmt.Errorf("releasing the claim on %s: %w", what, err)
 	}
 	return nil
+}
+
+// Keep renews the claim in the background until stop is called. The returned context ends with ErrLost when another
+// recycle has the claim, and with ErrNotRenewed before it expires: nobody acts on a claim that somebody else may take.
+func (c *Claim) Keep(ctx context.Context) (kept context.Context, stop func()) {
+	kept, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		every := time.NewTicker(c.claims.Duration / 3)
+		defer every.Stop()
+		for {
+			select {
+			case <-kept.Done():
+				return
+			case <-every.C:
+			}
+			until, err := c.renew(kept)
+			if errors.Is(err, ErrLost) || (err != nil && !time.Now().Add(c.claims.Duration/3).Before(until)) {
+				cancel(err)
+				return
+			}
+			if err != nil {
+				c.claims.Log.WarnContext(ctx, "renewing the claim", "err", err)
+			}
+		}
+	}()
+	return kept, func() { cancel(context.Canceled); <-done }
+}
+
+func (c *Claim) renew(ctx context.Context) (until time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.claims.Duration/3) // an API server that does not answer is as bad as one that refuses
+	defer cancel()
+	return c.write(ctx, c.claims.stamp)
+}
+
+// Record is what the Lease says.
+func (c *Claim) Record() Record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	record, _ := recordOf(c.lease) // it could be read when it was claimed
+	return record
+}
+
+// Update changes the record, if the change is one, and returns when it is stored.
+func (c *Claim) Update(ctx context.Context, change func(*Record)) error {
+	before := c.Record()
+	after := c.Record()
+	if change(&after); reflect.DeepEqual(before, after) {
+		return nil
+	}
+	_, err := c.write(ctx, func(lease *coordinationv1.Lease) *coordinationv1.Lease {
+		record, _ := recordOf(lease)
+		change(&record)
+		record.write(lease)
+		return c.claims.stamp(lease)
+	})
+	return err
+}
+
+// Park gives the claim up and keeps the record, for whoever takes the recycle up again.
+func (c *Claim) Park(ctx context.Context) error {
+	_, err := c.write(ctx, func(lease *coordinationv1.Lease) *coordinationv1.Lease {
+		lease = c.claims.stamp(lease)
+		lease.Spec.HolderIdentity = nil
+		return lease
+	})
+	return err
+}
+
+// write changes the Lease; it costs one call while nobody else writes it. It returns when the claim now expires.
+func (c *Claim) write(ctx context.Context, change func(*coordinationv1.Lease) *coordinationv1.Lease) (time.Time, error) {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return expiry(c.current(), maxDuration), fmt.Errorf("%w: %w", ErrNotRenewed, ctx.Err())
+	}
+	last := c.current()
+	lease, err := c.claims.Leases.Update(ctx, change(last.DeepCopy()), metav1.UpdateOptions{})
+	if apierrors.IsConflict(err) {
+		if lease, err = c.claims.Leases.Get(ctx, last.Name, metav1.GetOptions{}); err == nil && holder(lease) == c.claims.Holder {
+			lease, err = c.claims.Leases.Update(ctx, change(lease.DeepCopy()), metav1.UpdateOptions{})
+		} else if err == nil {
+			return expiry(last, maxDuration), fmt.Errorf("%w: %s holds it now", ErrLost, cmp.Or(holder(lease), "nobody"))
+		}
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return expiry(last, maxDuration), fmt.Errorf("%w: its Lease was deleted", ErrLost)
+	case err != nil:
+		return expiry(last, maxDuration), fmt.Errorf("%w: %w", ErrNotRenewed, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lease = lease
+	return expiry(lease, maxDuration), nil
+}
+
+func (c *Claim) current() *coordinationv1.Lease {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lease
 }

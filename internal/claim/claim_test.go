@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -13,10 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 )
@@ -33,16 +32,20 @@ func inBubble(t *testing.T, story func(*testing.T, *leases)) {
 }
 
 func claimsOf(server *leases, holder string) claim.Claims {
-	return claim.Claims{Leases: server, Holder: holder, Workflow: "argo/" + holder, Duration: duration, Log: slog.New(slog.DiscardHandler)}
+	return claim.Claims{
+		Namespace: "eks-recycle", Leases: server, Holder: holder, Workflow: "argo/" + holder, Duration: duration, Log: slog.New(slog.DiscardHandler),
+		Ended: func(context.Context, claim.Record) (bool, error) { return true, nil },
+	}
 }
 
-func node(uid types.UID) *corev1.Node {
-	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1", UID: uid}}
-}
+// about writes what a recycle writes when it begins.
+func about(r *claim.Record) { r.Node, r.NodeUID = "node-1", "uid-1" }
+
+func nothing(*claim.Record) {}
 
 func acquire(t *testing.T, c claim.Claims) *claim.Claim {
 	t.Helper()
-	held, err := c.Acquire(t.Context(), id, node("uid-1"), "")
+	held, err := c.Acquire(t.Context(), id, about)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +79,7 @@ func TestTheHolderAcquiresItAgainAndAgain(t *testing.T) {
 		acquire(t, claimsOf(server, "wf-1"))
 		acquired := *server.get(claim.Name(id)).Spec.AcquireTime
 		time.Sleep(time.Hour) // long expired, and nobody came
-		if _, err := claimsOf(server, "wf-1").Acquire(t.Context(), id, nil, ""); err != nil {
+		if _, err := claimsOf(server, "wf-1").Acquire(t.Context(), id, nothing); err != nil {
 			t.Fatal(err)
 		}
 		lease := server.get(claim.Name(id))
@@ -95,7 +98,7 @@ func TestAnotherHolderHasToWaitForTheEnd(t *testing.T) {
 		second := claimsOf(server, "wf-2")
 		until := time.Now().Add(duration)
 		time.Sleep(duration - time.Second)
-		_, err := second.Acquire(t.Context(), id, node("uid-1"), "")
+		_, err := second.Acquire(t.Context(), id, about)
 		var held *claim.HeldError
 		if !errors.As(err, &held) {
 			t.Fatalf("error %v", err)
@@ -151,7 +154,7 @@ func TestOfTwoThatComeAtOnceOneGetsIt(t *testing.T) {
 				var group sync.WaitGroup
 				errs := make([]error, 2)
 				for i, holder := range []string{"wf-1", "wf-2"} {
-					group.Go(func() { _, errs[i] = claimsOf(server, holder).Acquire(t.Context(), id, nil, "") })
+					group.Go(func() { _, errs[i] = claimsOf(server, holder).Acquire(t.Context(), id, nothing) })
 				}
 				group.Wait()
 				if (errs[0] == nil) == (errs[1] == nil) {
@@ -259,7 +262,7 @@ func TestRelease(t *testing.T) {
 					acquire(t, claimsOf(server, c.holder))
 					time.Sleep(time.Hour) // that it has expired makes it nobody else's
 				}
-				if err := claimsOf(server, "wf-1").Release(t.Context(), id); err != nil {
+				if err := claimsOf(server, "wf-1").End(t.Context(), id); err != nil {
 					t.Fatal(err)
 				}
 				if left := server.get(claim.Name(id)) != nil; left != c.left {
@@ -276,7 +279,7 @@ func TestReleaseLeavesAClaimAloneThatIsTakenOverMeanwhile(t *testing.T) {
 		time.Sleep(duration)
 		server.latency = time.Second
 		released := make(chan error)
-		go func() { released <- claimsOf(server, "wf-1").Release(t.Context(), id) }()
+		go func() { released <- claimsOf(server, "wf-1").End(t.Context(), id) }()
 		time.Sleep(1500 * time.Millisecond) // it has read the Lease and is about to delete it
 		server.edit(claim.Name(id), func(l *coordinationv1.Lease) { other := "wf-2"; l.Spec.HolderIdentity = &other })
 		if err := <-released; !apierrors.IsConflict(err) {
@@ -304,33 +307,142 @@ func TestReadingWithoutAClaim(t *testing.T) {
 		if err := c.Free(t.Context(), id); !apierrors.IsServiceUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
-		if _, err := c.Acquire(t.Context(), id, nil, ""); !apierrors.IsServiceUnavailable(err) {
+		if _, err := c.Acquire(t.Context(), id, nothing); !apierrors.IsServiceUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
-		if err := c.Release(t.Context(), id); !apierrors.IsServiceUnavailable(err) {
+		if err := c.End(t.Context(), id); !apierrors.IsServiceUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
 	})
 }
 
-func TestAClaimIsFreshUnlessItsHolderHadItAllTheTime(t *testing.T) {
+func TestAClaimIsTakenUnlessItsHolderHasIt(t *testing.T) {
 	inBubble(t, func(t *testing.T, server *leases) {
 		for _, c := range []struct {
 			after  time.Duration
 			holder string
-			fresh  bool
+			taken  bool
 			why    string
 		}{
 			{0, "wf-1", true, "it is new"},
 			{time.Minute, "wf-1", false, "its holder comes back"},
-			{duration, "wf-1", true, "it had expired, and anybody could have had it in between"},
+			{10 * duration, "wf-1", false, "its holder comes back late, and nobody has taken it"},
 			{duration, "wf-2", true, "it is taken over"},
 			{duration - time.Second, "wf-2", false, "its holder comes back in the last moment"},
 		} {
 			time.Sleep(c.after)
-			if held := acquire(t, claimsOf(server, c.holder)); held.Fresh != c.fresh {
-				t.Errorf("fresh is %t, though %s", held.Fresh, c.why)
+			if held := acquire(t, claimsOf(server, c.holder)); held.Taken != c.taken {
+				t.Errorf("taken is %t, though %s", held.Taken, c.why)
 			}
+		}
+	})
+}
+
+// An expired claim is taken over only from a holder that has ended: its next pod may be Pending.
+func TestAnExpiredClaimIsItsHoldersWhileThatRuns(t *testing.T) {
+	for name, c := range map[string]struct {
+		ended func(context.Context, claim.Record) (bool, error)
+		free  bool
+	}{
+		"it has ended":      {func(context.Context, claim.Record) (bool, error) { return true, nil }, true},
+		"it runs":           {func(context.Context, claim.Record) (bool, error) { return false, nil }, false},
+		"Argo says nothing": {func(context.Context, claim.Record) (bool, error) { return true, errors.New("away") }, false},
+		"nobody can say":    {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, server *leases) {
+				acquire(t, claimsOf(server, "wf-1"))
+				time.Sleep(100 * duration)
+				second := claimsOf(server, "wf-2")
+				second.Ended = c.ended
+				var held *claim.HeldError
+				if _, err := second.Acquire(t.Context(), id, about); errors.As(err, &held) == c.free {
+					t.Errorf("error %v", err)
+				}
+				if err := second.Free(t.Context(), id); errors.As(err, &held) && c.free {
+					t.Errorf("Free says %v", err)
+				}
+			})
+		})
+	}
+}
+
+// What a Lease says of a claim that lasts for decades, or is renewed in the future, is not believed.
+func TestAClaimHasALongestTime(t *testing.T) {
+	for name, edit := range map[string]func(*coordinationv1.Lease){
+		"for decades": func(l *coordinationv1.Lease) { decades := int32(math.MaxInt32); l.Spec.LeaseDurationSeconds = &decades },
+		"in the future": func(l *coordinationv1.Lease) {
+			l.Spec.RenewTime = &metav1.MicroTime{Time: time.Now().AddDate(40, 0, 0)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, server *leases) {
+				acquire(t, claimsOf(server, "wf-1"))
+				server.edit(claim.Name(id), edit)
+				record, err := claimsOf(server, "wf-2").Record(t.Context(), id)
+				if err != nil || time.Until(record.Until) > time.Hour {
+					t.Errorf("claimed until %s, error %v", record.Until, err)
+				}
+			})
+		})
+	}
+}
+
+func TestAParkedRecycleKeepsItsRecord(t *testing.T) {
+	inBubble(t, func(t *testing.T, server *leases) {
+		held := acquire(t, claimsOf(server, "wf-1"))
+		err := held.Update(t.Context(), func(r *claim.Record) { r.Replaced, r.Replacements = true, []string{"i-1"} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := held.Park(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		second := claimsOf(server, "wf-2")
+		record, err := second.Record(t.Context(), id)
+		if err != nil || !record.Parked() || record.Live() || !record.Replaced || record.Workflow != "argo/wf-1" {
+			t.Errorf("record %+v, error %v", record, err)
+		}
+		second.Ended = nil
+		again := acquire(t, second)
+		if !again.Taken || again.From != "" || !again.Record().Replaced || again.Record().Holder != "wf-2" {
+			t.Errorf("taken %t from %q: %+v", again.Taken, again.From, again.Record())
+		}
+	})
+}
+
+// A Lease that is released between a read and a write is claimed again; a namespace that is not there is not.
+func TestALeaseThatIsGoneIsNotANamespaceThatIsGone(t *testing.T) {
+	inBubble(t, func(t *testing.T, server *leases) {
+		acquire(t, claimsOf(server, "wf-1"))
+		time.Sleep(duration)
+		second := claimsOf(server, "wf-2")
+		second.Ended = func(context.Context, claim.Record) (bool, error) {
+			return true, claimsOf(server, "wf-1").End(t.Context(), id)
+		}
+		if _, err := second.Acquire(t.Context(), id, about); !errors.Is(err, claim.ErrNotRenewed) {
+			t.Errorf("error %v", err)
+		}
+		if held := acquire(t, second); !held.Taken {
+			t.Error("it is not claimed anew")
+		}
+	})
+}
+
+func TestARecordThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	inBubble(t, func(t *testing.T, server *leases) {
+		c := claimsOf(server, "wf-1")
+		acquire(t, c)
+		if _, err := c.Acquire(t.Context(), "i-00000000", nothing); err != nil {
+			t.Fatal(err)
+		}
+		server.edit(claim.Name(id), func(l *coordinationv1.Lease) { l.Annotations["eks-recycle.io/record"] = "{" })
+		records, unreadable, err := c.Records(t.Context())
+		if err != nil || len(records) != 1 || records[0].InstanceID != "i-00000000" || unreadable[claim.Name(id)] == nil {
+			t.Errorf("records %+v, unreadable %v, error %v", records, unreadable, err)
+		}
+		if _, err := c.Acquire(t.Context(), id, nothing); err == nil {
+			t.Error("it is claimed all the same")
 		}
 	})
 }

@@ -39,7 +39,8 @@ func FuzzALeaseOfAnotherHand(f *testing.F) {
 		`{"holderIdentity":"ours","renewTime":"2000-01-01T00:00:00.000000Z","leaseDurationSeconds":0}`,
 	} {
 		f.Add(`null`, spec)
-		f.Add(`{"eks-recycle.io/node":"","eks-recycle.io/node-uid":"\n","eks-recycle.io/workflow":"argo/x","eks-recycle.io/asg":"g","eks-recycle.io/suspends":"AZRebalance"}`, spec)
+		f.Add(`{"eks-recycle.io/node":"","eks-recycle.io/node-uid":"\n","eks-recycle.io/workflow":"argo/x","eks-recycle.io/asg":"g","eks-recycle.io/suspends":"AZRebalance","eks-recycle.io/record":"{\"replaced\":true}"}`, spec)
+		f.Add(`{"eks-recycle.io/record":"{"}`, spec)
 	}
 	f.Fuzz(func(t *testing.T, annotations, spec string) {
 		lease := leaseOf(annotations, spec)
@@ -54,16 +55,23 @@ func FuzzALeaseOfAnotherHand(f *testing.F) {
 			if lease.Spec.RenewTime != nil && lease.Spec.LeaseDurationSeconds != nil {
 				until = lease.Spec.RenewTime.Add(time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second)
 			}
-			held := until.After(time.Now()) && (lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity != "ours")
+			parked := lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == ""
+			held := until.After(time.Now()) && !parked && *lease.Spec.HolderIdentity != "ours"
 
 			record, err := ours.Record(t.Context(), id)
-			if err != nil || record == nil || record.Live() != until.After(time.Now()) {
+			if text := lease.Annotations["eks-recycle.io/record"]; text != "" && json.Unmarshal([]byte(text), &claim.Progress{}) != nil {
+				if err == nil || server.writes > 0 {
+					t.Fatalf("a record that cannot be read: error %v after %d writes", err, server.writes)
+				}
+				return
+			}
+			if err != nil || record == nil || record.Live() != (until.After(time.Now()) && !parked) {
 				t.Fatalf("record %+v, error %v", record, err)
 			}
 			if err := ours.Free(t.Context(), id); (err != nil) != held {
 				t.Errorf("held=%t, and Free says %v", held, err)
 			}
-			got, err := ours.Acquire(t.Context(), id, node("uid-1"), "")
+			got, err := ours.Acquire(t.Context(), id, about)
 			if held {
 				var other *claim.HeldError
 				if !errors.As(err, &other) || server.writes > 0 || other.Error() == "" {
@@ -78,15 +86,16 @@ func FuzzALeaseOfAnotherHand(f *testing.F) {
 			if *now.HolderIdentity != "ours" || !now.RenewTime.Equal(&metav1.MicroTime{Time: time.Now()}) || *now.LeaseDurationSeconds != 300 {
 				t.Errorf("claimed as %+v", now)
 			}
-			got.Suspended("AZRebalance")
-			got.Reborn(node("uid-2"))
+			if got.Record().Node != "node-1" {
+				t.Errorf("record %+v", got.Record())
+			}
 			kept, stop := got.Keep(t.Context())
 			time.Sleep(2 * duration)
 			if kept.Err() != nil {
 				t.Errorf("not kept: %v", kept.Err())
 			}
 			stop()
-			if err := ours.Release(t.Context(), id); err != nil || server.stored[claim.Name(id)] != nil {
+			if err := ours.End(t.Context(), id); err != nil || server.stored[claim.Name(id)] != nil {
 				t.Errorf("not released: %v", err)
 			}
 		})

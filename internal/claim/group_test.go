@@ -1,7 +1,9 @@
 package claim_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -9,46 +11,91 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
+
+// locked runs act while it holds a group's lock, as a process that is killed then if act fails.
+func locked(t *testing.T, c claim.Claims, group, instance string, act func() error) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	wait := poll.Loop{Interval: time.Second, Log: slog.New(slog.DiscardHandler)}
+	return c.WithGroupLock(ctx, wait, group, instance, func(context.Context) error { return act() })
+}
+
+var errKilled = errors.New("killed")
 
 func TestAGroupIsChangedByOneRecycleAtATime(t *testing.T) {
 	inBubble(t, func(t *testing.T, server *leases) {
 		c := claimsOf(server, "alice@laptop") // recycles two nodes of one group
-		if _, err := c.AcquireGroup(t.Context(), "workers", id); err != nil {
+		const other = "i-0123456789abcdef1"
+		killed, fine := func() error { return errKilled }, func() error { return nil }
+		if err := locked(t, c, "workers", id, killed); !errors.Is(err, errKilled) {
 			t.Fatal(err)
 		}
-		const other = "i-0123456789abcdef1"
-		var held *claim.HeldError
-		if _, err := c.AcquireGroup(t.Context(), "workers", other); !errors.As(err, &held) || !strings.Contains(held.Error(), "Auto Scaling group workers is claimed by argo/alice@laptop") {
+		if err := locked(t, c, "workers", other, fine); err == nil || !strings.Contains(err.Error(), "Auto Scaling group workers is claimed by argo/alice@laptop") {
 			t.Errorf("error %v", err)
 		}
-		if _, err := c.AcquireGroup(t.Context(), "others", other); err != nil {
+		if err := locked(t, c, "others", other, fine); err != nil {
 			t.Errorf("another group: %v", err)
 		}
-		if err := c.ReleaseGroup(t.Context(), "workers", other); err != nil || server.get(claim.GroupName("workers")) == nil {
+		if err := c.ReleaseGroupLock(t.Context(), "workers", other); err != nil || server.get(claim.GroupName("workers")) == nil {
 			t.Errorf("released by one who did not hold it: %v", err)
 		}
-		if err := claimsOf(server, "bob@laptop").ReleaseGroup(t.Context(), "workers", id); err != nil { // the next to hold the claim on the instance
-			t.Fatal(err)
+		if err := locked(t, claimsOf(server, "bob@laptop"), "workers", id, fine); err != nil { // the next to hold the claim on the instance
+			t.Errorf("the same instance: %v", err)
 		}
-		if _, err := c.AcquireGroup(t.Context(), "workers", other); err != nil {
+		if err := locked(t, c, "workers", other, fine); err != nil {
 			t.Errorf("after the release: %v", err)
+		}
+		if server.get(claim.GroupName("workers")) != nil {
+			t.Error("the lock is left")
 		}
 	})
 }
 
-func TestASuspensionIsRememberedThroughRenewalsAndTakeovers(t *testing.T) {
+func TestALockOfAProcessThatWasKilledExpires(t *testing.T) {
+	inBubble(t, func(t *testing.T, server *leases) {
+		c := claimsOf(server, "wf-1")
+		if err := locked(t, c, "workers", id, func() error { return errKilled }); !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		time.Sleep(duration)
+		if err := locked(t, c, "workers", "i-00000000", func() error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAGroupCoolsDownForAsLongAsItIsTold(t *testing.T) {
+	inBubble(t, func(t *testing.T, server *leases) {
+		var held *claim.HeldError
+		if err := claimsOf(server, "wf-1").CoolDown(t.Context(), "workers", 6*time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Hour)
+		if err := claimsOf(server, "wf-2").CoolDown(t.Context(), "workers", 6*time.Hour); !errors.As(err, &held) {
+			t.Errorf("after five of six hours: %v", err)
+		}
+		time.Sleep(time.Hour)
+		if err := claimsOf(server, "wf-2").CoolDown(t.Context(), "workers", 6*time.Hour); err != nil {
+			t.Errorf("after six hours: %v", err)
+		}
+	})
+}
+
+func TestARecordIsKeptThroughRenewalsAndTakeovers(t *testing.T) {
 	inBubble(t, func(t *testing.T, server *leases) {
 		held := acquire(t, claimsOf(server, "wf-1"))
-		if held.Suspended("AZRebalance") || held.From != "" {
-			t.Errorf("a new claim suspends AZRebalance: %t, comes from %q", held.Suspended("AZRebalance"), held.From)
+		began := time.Now().UTC().Truncate(time.Second)
+		progress := claim.Progress{
+			Members: []string{"i-1", "i-2"}, WaitingSince: began, Replacements: []string{"i-3"}, Replaced: true, DrainingSince: began,
+			LabelSelector: "app=batch", Namespaces: "jobs", Action: "stop", OnTimeout: "fail", RetiringSince: began, Return: "{}", Hook: "hook",
 		}
-		for _, process := range []string{"AZRebalance", "Terminate", "HealthCheck"} {
-			if err := held.Suspends(t.Context(), "workers", process); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := held.Resumed(t.Context(), "HealthCheck"); err != nil {
+		err := held.Update(t.Context(), func(r *claim.Record) {
+			r.Group, r.Suspends, r.Progress = "workers", []string{"AZRebalance", "Terminate"}, progress
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		_, stop := held.Keep(t.Context())
@@ -57,52 +104,30 @@ func TestASuspensionIsRememberedThroughRenewalsAndTakeovers(t *testing.T) {
 		time.Sleep(2 * duration) // its workflow died
 
 		second := acquire(t, claimsOf(server, "wf-2"))
-		if !second.Suspended("AZRebalance") || !second.Suspended("Terminate") || second.Suspended("HealthCheck") || second.From != "argo/wf-1" || !second.Fresh {
-			t.Errorf("taken over from %q, fresh %t, suspends AZRebalance: %t, Terminate: %t, HealthCheck: %t", second.From, second.Fresh, second.Suspended("AZRebalance"), second.Suspended("Terminate"), second.Suspended("HealthCheck"))
+		if second.From != "argo/wf-1" || !second.Taken {
+			t.Errorf("taken over: %t, from %q", second.Taken, second.From)
 		}
-		if _, err := claimsOf(server, "wf-2").AcquireGroup(t.Context(), "workers", id); err != nil {
-			t.Fatal(err)
+		records, unreadable, err := claimsOf(server, "wf-3").Records(t.Context())
+		if err != nil || unreadable != nil {
+			t.Fatal(err, unreadable)
 		}
-		records, err := claimsOf(server, "wf-3").Records(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		until := time.Now().Add(duration)
-		want := []claim.Record{
-			{InstanceID: id, Holder: "wf-2", Workflow: "argo/wf-2", Node: "node-1", NodeUID: "uid-1", Group: "workers", Suspends: []string{"AZRebalance", "Terminate"}, Until: until},
-			{InstanceID: id, OnGroup: true, Holder: id, Workflow: "argo/wf-2", Group: "workers", Until: until},
-		}
+		want := []claim.Record{{
+			InstanceID: id, Holder: "wf-2", Workflow: "argo/wf-2", Until: time.Now().Add(duration), Node: "node-1", NodeUID: "uid-1", Group: "workers",
+			Suspends: []string{"AZRebalance", "Terminate"}, Progress: progress,
+		}}
 		if diff := cmp.Diff(want, records); diff != "" {
 			t.Errorf("records (-want +got):\n%s", diff)
 		}
-	})
-}
-
-func TestANodeOfTheSameNameIsAnotherOne(t *testing.T) {
-	inBubble(t, func(t *testing.T, server *leases) {
-		c := claimsOf(server, "wf-1")
-		if acquire(t, c).Reborn(node("uid-1")) {
-			t.Error("a node is reborn at the first claim on it")
+		writes := server.writes
+		if err := second.Update(t.Context(), func(r *claim.Record) { r.Group = "workers" }); err != nil || server.writes != writes {
+			t.Errorf("nothing is changed by %d writes, error %v", server.writes-writes, err)
 		}
-		for range 2 { // the first attempt may die before it has remembered
-			held, err := c.Acquire(t.Context(), id, node("uid-2"), "")
-			if err != nil || !held.Reborn(node("uid-2")) {
-				t.Fatalf("reborn: %t, error %v", held.Reborn(node("uid-2")), err)
-			}
-			if held.Reborn(node("uid-1")) {
-				t.Error("the first node counts as reborn")
-			}
+		mine, err := claimsOf(server, "wf-2").Mine(t.Context(), "node-1")
+		if err != nil || mine == nil || mine.InstanceID != id {
+			t.Errorf("by its Node's name the holder finds %+v, %v", mine, err)
 		}
-		held, err := c.Acquire(t.Context(), id, node("uid-2"), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := held.Remember(t.Context(), node("uid-2")); err != nil || held.Reborn(node("uid-2")) {
-			t.Errorf("reborn once it is remembered, error %v", err)
-		}
-		time.Sleep(2 * duration)
-		if held, err = c.Acquire(t.Context(), id, node("uid-3"), ""); err != nil || held.Reborn(node("uid-3")) {
-			t.Errorf("an expired claim knows nothing of the node's past: %v", err)
+		if other, err := claimsOf(server, "wf-3").Mine(t.Context(), "node-1"); err != nil || other != nil {
+			t.Errorf("by its Node's name somebody else finds %+v, %v", other, err)
 		}
 	})
 }

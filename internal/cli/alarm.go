@@ -21,7 +21,6 @@ func alarmFlags() []cli.Flag {
 		text("asg-name", "", "… `NAME` of the Auto Scaling group, of which the oldest node in service is taken"),
 		length("cool-down", time.Hour, "how long after one alarm no other one starts a recycle in the same group"),
 		text("template", "recycle-node", "`NAME` of the WorkflowTemplate that recycles the node"),
-		length("recycle-poll-window", 20*time.Minute, "poll window of the recycle"),
 	}, mannerFlags()...)
 }
 

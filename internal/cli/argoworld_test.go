@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +29,7 @@ type argoWorld struct {
 	*world
 	metadata *metadatafake.FakeMetadataClient
 	dynamic  *dynamicfake.FakeDynamicClient
-	run      func(child map[string]string) (failure string) // by its parameters; in virtual time
+	run      func(child map[string]string) (failure string) // by its parameters; in virtual time; its reason comes after " because: "
 	late     time.Duration                                  // what watches show is so old
 	mu       sync.Mutex
 	uids     int
@@ -127,9 +128,10 @@ func (a *argoWorld) ends(u *unstructured.Unstructured, id, failure string) {
 	status := map[string]any{"finishedAt": time.Now().UTC().Format(time.RFC3339)}
 	if failure != "" {
 		result = "Failed"
+		message, reason, _ := strings.Cut(failure, " because: ")
 		status["nodes"] = map[string]any{"n": map[string]any{
 			"type": "Pod", "templateName": "standby", "phase": "Failed", "startedAt": "2000-01-01T00:00:00Z",
-			"outputs": map[string]any{"parameters": []any{map[string]any{"name": "message", "value": failure}}},
+			"outputs": map[string]any{"parameters": []any{map[string]any{"name": "message", "value": message}, map[string]any{"name": "reason", "value": reason}}},
 		}}
 	}
 	status["phase"] = result
@@ -166,7 +168,7 @@ func (a *argoWorld) tried(holder, step string, flags ...string) (code int, messa
 	for range 500 {
 		o := a.stepAs(a.Context(), holder, step, flags...)
 		if o.code != 75 {
-			return o.code, o.result.Message
+			return o.code, strings.TrimSuffix(o.result.Message+" because: "+o.result.Reason, " because: ")
 		}
 		time.Sleep(5 * time.Second)
 	}

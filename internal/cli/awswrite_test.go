@@ -35,15 +35,17 @@ func (w *awsWire) DetachInstances(ctx context.Context, in *autoscaling.DetachIns
 	return &autoscaling.DetachInstancesOutput{}, w.move(ctx, "DetachInstances", in.AutoScalingGroupName, in.InstanceIds, in.ShouldDecrementDesiredCapacity)
 }
 
-func (w *awsWire) UpdateAutoScalingGroup(ctx context.Context, in *autoscaling.UpdateAutoScalingGroupInput, _ ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error) {
+func (w *awsWire) SetDesiredCapacity(ctx context.Context, in *autoscaling.SetDesiredCapacityInput, _ ...func(*autoscaling.Options)) (*autoscaling.SetDesiredCapacityOutput, error) {
 	form := named(in.AutoScalingGroupName)
-	for name, value := range map[string]*int32{"MinSize": in.MinSize, "MaxSize": in.MaxSize, "DesiredCapacity": in.DesiredCapacity} {
-		if value != nil {
-			form.Set(name, strconv.Itoa(int(*value)))
-		}
-	}
-	_, err := w.call(ctx, "autoscaling", "UpdateAutoScalingGroup", form)
-	return &autoscaling.UpdateAutoScalingGroupOutput{}, err
+	form.Set("DesiredCapacity", strconv.Itoa(int(*in.DesiredCapacity)))
+	_, err := w.call(ctx, "autoscaling", "SetDesiredCapacity", form)
+	return &autoscaling.SetDesiredCapacityOutput{}, err
+}
+
+func (w *awsWire) TerminateInstanceInAutoScalingGroup(ctx context.Context, in *autoscaling.TerminateInstanceInAutoScalingGroupInput, _ ...func(*autoscaling.Options)) (*autoscaling.TerminateInstanceInAutoScalingGroupOutput, error) {
+	form := url.Values{"InstanceId": {*in.InstanceId}, "ShouldDecrementDesiredCapacity": {strconv.FormatBool(*in.ShouldDecrementDesiredCapacity)}}
+	_, err := w.call(ctx, "autoscaling", "TerminateInstanceInAutoScalingGroup", form)
+	return &autoscaling.TerminateInstanceInAutoScalingGroupOutput{}, err
 }
 
 func (w *awsWire) SuspendProcesses(ctx context.Context, in *autoscaling.SuspendProcessesInput, _ ...func(*autoscaling.Options)) (*autoscaling.SuspendProcessesOutput, error) {

@@ -116,13 +116,13 @@ func (w *world) attempt(r *reaper, flags ...string) (finished bool) {
 // Killed before or after each of its API calls and submitted again, a recycle ends as if nothing had happened.
 func TestCrashAtEveryCall(t *testing.T) {
 	for _, variant := range []struct {
-		name, detach string
-		settled      bool // the exit handler runs between the crash and the next submit
+		name, detach, action, end string
+		settled                   bool // the exit handler runs between the crash and the next submit
 	}{
-		{"detached from standby", awssim.DetachAccept, false},
-		{"the slow way round", awssim.DetachRefuse, false},
-		{"settled after the crash", awssim.DetachAccept, true},
-		{"the slow way round, settled after the crash", awssim.DetachRefuse, true},
+		{"detached and stopped", awssim.DetachAccept, "stop", "stopped", false},
+		{"terminated by its group", awssim.DetachRefuse, "terminate", "terminated", false},
+		{"detached and stopped, settled after the crash", awssim.DetachAccept, "stop", "stopped", true},
+		{"terminated by its group, settled after the crash", awssim.DetachRefuse, "terminate", "terminated", true},
 	} {
 		t.Run(variant.name, func(t *testing.T) {
 			t.Parallel()
@@ -130,7 +130,9 @@ func TestCrashAtEveryCall(t *testing.T) {
 			points := 0
 			for at, more := 1, true; more; at++ {
 				for _, after := range []bool{false, true} {
-					inWorld(t, change, func(w *world) { more = w.survives(&reaper{at: at, after: after}, variant.settled) })
+					inWorld(t, change, func(w *world) {
+						more = w.survives(&reaper{at: at, after: after}, variant.settled, variant.action, variant.end)
+					})
 					points++
 				}
 			}
@@ -156,11 +158,11 @@ func (w *world) innocent() {
 }
 
 // survives crashes a recycle once, submits it again and checks the end. It returns false if there was nothing to crash.
-func (w *world) survives(r *reaper, settled bool) (crashed bool) {
+func (w *world) survives(r *reaper, settled bool, action, end string) (crashed bool) {
 	w.mortal(r)
 	w.pod(w.ids[0], "batch", 4*time.Minute, nil)
 	w.pod(w.ids[0], "web", 0, func(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyAlways })
-	flags := []string{"--instance-id", w.ids[0]}
+	flags := []string{"--instance-id", w.ids[0], "--action", action}
 	finished := w.attempt(r, flags...)
 	what := fmt.Sprintf("killed at call %d (%s, after: %v)", r.at, r.victim, r.after)
 	if !finished {
@@ -175,7 +177,7 @@ func (w *world) survives(r *reaper, settled bool) (crashed bool) {
 		w.doneAs("wf-2", "settle", append(flags, "--workflow-status", "Succeeded")...)
 	}
 	w.whole(w.ids[1:]...)
-	if state := w.instanceState(w.ids[0]); state != "stopped" {
+	if state := w.instanceState(w.ids[0]); state != end {
 		w.Errorf("instance is %s", state)
 	}
 	if n := w.nodeOf(w.ids[0]); n != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/awserr"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/poll"
+	"github.com/eks-recycle/eks-recycle/internal/recycle"
 )
 
 // reportedError is an error that has been shown already.
@@ -38,19 +39,36 @@ func exitCode(err error) int {
 	}
 }
 
-// authPatience is how long credentials may be refused that were good before: a token is renewed in the background.
-const authPatience = 5 * time.Minute
+// How long refusals may come in a row that were none before: a token is renewed in the background, and an API server that
+// starts knows its roles a little later.
+const (
+	credentialsExpiredFor = 10 * time.Minute
+	forbiddenFor          = 2 * time.Minute
+)
 
-// transient is the package's, and for a while credentials that expired. At the very start they were never good.
-func (r *invocation) transient(err error) bool {
-	if !apierrors.IsUnauthorized(err) && !awserr.IsExpired(err) {
-		return transient(err)
+// denials is a row of refusals. A call that succeeds ends it: then the next one comes later than the wait loop would ask again.
+type denials struct{ first, last time.Time }
+
+func (d *denials) lastsFor(now time.Time, pause time.Duration) time.Duration {
+	if d.first.IsZero() || now.Sub(d.last) > 2*max(pause, time.Minute) {
+		d.first = now
 	}
-	now := time.Now()
-	if r.denied.IsZero() || now.Sub(r.denied) > 2*authPatience {
-		r.denied = now
+	d.last = now
+	return now.Sub(d.first)
+}
+
+// transient is the package's, and for a while credentials that expired, and what is refused that was allowed. Before anything
+// has succeeded they were never good.
+func (i *invocation) transient(err error) bool {
+	switch expired := apierrors.IsUnauthorized(err) || awserr.IsExpired(err); {
+	case errors.Is(err, recycle.ErrUncertain):
+		return true
+	case expired:
+		return i.denied.lastsFor(time.Now(), i.PollInterval) < credentialsExpiredFor && (i.report.Answered || i.report.Begun)
+	case apierrors.IsForbidden(err):
+		return i.denied.lastsFor(time.Now(), i.PollInterval) < forbiddenFor && i.report.Begun
 	}
-	return r.report.InstanceID != "" && now.Sub(r.denied) < authPatience
+	return transient(err)
 }
 
 // transient reports errors of AWS and of the API server that go away by themselves.

@@ -57,7 +57,6 @@ func mannerFlags() []cli.Flag {
 		length("max-wait", 48*time.Hour, "how long to wait in all for the pods to finish, over attempts and re-submits"),
 		text("on-timeout", "fail", "what to do after max-wait: fail or evict"),
 		&cli.BoolFlag{Name: "evict", Value: true, EnvVars: env("evict"), Usage: "evict what is left once the pods that matter have finished"},
-		&cli.BoolFlag{Name: "suspend-az-rebalance", Value: true, EnvVars: env("suspend-az-rebalance"), Usage: "suspend AZRebalance of the group while any recycle of it is under way, and Terminate while an instance is brought back"},
 		text("progress-file", "", "`FILE` for N/M progress", "ARGO_PROGRESS_FILE"),
 	)
 }
@@ -75,13 +74,14 @@ func sharedFlags() []cli.Flag {
 	return append([]cli.Flag{
 		text("cluster", "", "`NAME` of the EKS cluster; empty means the kubeconfig's, or the one this runs in"),
 		text("region", "", "AWS `REGION`; empty means the AWS SDK's default chain"),
-		length("poll-window", 20*time.Minute, "how long one attempt waits before it exits 75"),
-		length("poll-interval", 10*time.Second, "pause between two looks at AWS"),
+		constant("poll-window", 20*time.Minute, "how long one attempt waits before it exits 75"),
+		length("poll-interval", 10*time.Second, "pause between two polls of AWS"),
 		&cli.BoolFlag{Name: "dry-run", EnvVars: env("dry-run"), Usage: "read everything, change nothing, say what would change"},
 		text("workflow-uid", "", "holder of the claim on the instance; empty means this user and host"),
 		text("workflow-name", "", "who recycles, for people, as `NAMESPACE/NAME`"),
 		text("lease-namespace", "eks-recycle", "`NAMESPACE` of the claims; the same for everyone who may recycle nodes of the cluster"),
-		length("claim-duration", 5*time.Minute, "how long a claim outlives a step that died"),
+		constant("claim-duration", 5*time.Minute, "how long a claim outlives a step that died"),
+		text("node-names", "ec2", "ec2: a Node is called what EC2 calls its instance; any: this cluster's nodes have names of their own. A setting of the installation"),
 		text("kubeconfig", "", "kubeconfig `FILE`; empty means KUBECONFIG, ~/.kube/config, or the cluster this runs in"),
 		text("context", "", "kubeconfig `CONTEXT`"),
 	}, everyFlags()...)
@@ -89,7 +89,7 @@ func sharedFlags() []cli.Flag {
 
 // onlyAWSFlags are sharedFlags for a step that asks no cluster: the help leaves out what says how to.
 func onlyAWSFlags() []cli.Flag {
-	ofClusters := []string{"kubeconfig", "context", "lease-namespace", "claim-duration", "workflow-uid", "workflow-name"}
+	ofClusters := []string{"kubeconfig", "context", "lease-namespace", "claim-duration", "node-names", "workflow-uid", "workflow-name"}
 	return hiding(sharedFlags(), func(name string) bool { return slices.Contains(ofClusters, name) })
 }
 
@@ -108,4 +108,9 @@ func text(name, value, usage string, more ...string) cli.Flag {
 
 func env(name string) []string {
 	return []string{"EKS_RECYCLE_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
+}
+
+// constant is a duration that nobody needs to set but tests.
+func constant(name string, value time.Duration, usage string) cli.Flag {
+	return hiding([]cli.Flag{length(name, value, usage)}, func(string) bool { return true })[0]
 }

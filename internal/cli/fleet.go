@@ -15,14 +15,12 @@ import (
 // fleetFlags are those of the step fleet: whom, how many at a time, in what manner.
 func fleetFlags() []cli.Flag {
 	own := []cli.Flag{
-		text("max-unavailable", "1", "`NUMBER` of nodes, or share such as 25%, that may be under way at a time, whoever recycles them"),
-		text("max-unavailable-of", "group", "whether that is counted in each group or over all groups: group or all"),
+		text("max-unavailable", "1", "`NUMBER` of nodes, or share such as 25%, of each group that may be under way at a time, whoever recycles them"),
 		&cli.IntFlag{Name: "max-parallel-per-zone", EnvVars: env("max-parallel-per-zone"), Usage: "`NUMBER` of nodes of one zone that may be under way at a time; 0 means any"},
 		text("on-failure", "stop", "after the first recycle that fails: stop, which starts no more, or continue"),
 		length("start-for", 0, "how long after the start more recycles are begun; 0 or nothing means to the end"),
 		text("started-at", "", "`TIME` at which the fleet began, RFC 3339; empty means now"),
 		text("template", "recycle-node", "`NAME` of the WorkflowTemplate that recycles one node"),
-		length("recycle-poll-window", 20*time.Minute, "poll window of the recycles"),
 		text("workflow-status", "", "how the fleet's workflow ended; with --finish only"),
 		&cli.BoolFlag{Name: "finish", EnvVars: env("finish"), Usage: "exit handler: say what came of the fleet, start nothing"},
 		&cli.BoolFlag{Name: "stop-children", EnvVars: env("stop-children"), Usage: "with --finish: stop the recycles under way as well, if the fleet did not succeed"},
@@ -37,7 +35,7 @@ func readFleet(c *cli.Context, o *Options) (err error) {
 	f := &o.Fleet
 	f.StopOnFailure, f.StartFor, f.Template, f.Parameters = c.String("on-failure") == "stop", duration(c, "start-for"), c.String("template"), parameters(c)
 	f.StopChildren, f.WorkflowStatus, f.ProgressFile = c.Bool("stop-children"), set(c, "workflow-status"), c.String("progress-file")
-	f.InAll, f.PerZone = c.String("max-unavailable-of") == "all", c.Int("max-parallel-per-zone")
+	f.PerZone = c.Int("max-parallel-per-zone")
 	o.Finish = c.Bool("finish")
 	if f.MaxUnavailable, err = fleet.ParseBudget(c.String("max-unavailable")); err != nil {
 		return fmt.Errorf("--max-unavailable %w", err)
@@ -58,14 +56,12 @@ func readFleet(c *cli.Context, o *Options) (err error) {
 
 // parameters are those of the recycles that a step starts: its own, whichever a recycle has too.
 func parameters(c *cli.Context) map[string]string {
-	all := map[string]string{"poll-window": duration(c, "recycle-poll-window").String()}
+	all := map[string]string{}
 	for _, name := range []string{"label-selector", "namespace", "cluster", "region", "action", "on-timeout", "log-level"} {
 		all[name] = set(c, name)
 	}
-	for _, name := range []string{"evict", "suspend-az-rebalance"} {
-		all[name] = strconv.FormatBool(c.Bool(name))
-	}
-	for _, name := range []string{"max-wait", "replacement-timeout", "claim-duration"} {
+	all["evict"] = strconv.FormatBool(c.Bool("evict"))
+	for _, name := range []string{"max-wait", "replacement-timeout"} {
 		all[name] = duration(c, name).String()
 	}
 	return all

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -19,11 +20,28 @@ import (
 	ktesting "k8s.io/client-go/testing"
 
 	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
 // claims are those of another hand.
 func (w *world) claims(holder string, duration time.Duration) claim.Claims {
 	return claim.Claims{Leases: w.kube.CoordinationV1().Leases("eks-recycle"), Holder: holder, Workflow: holder, Duration: duration, Log: slog.New(slog.DiscardHandler)}
+}
+
+// holds claims an instance.
+func (w *world) holds(holder string, duration time.Duration, id, group string) error {
+	_, err := w.claims(holder, duration).Acquire(w.Context(), id, func(r *claim.Record) { r.Group = group })
+	return err
+}
+
+// killedWithLock leaves a lock behind, as a process that was killed does.
+func (w *world) killedWithLock(lock func(poll.Loop, func(context.Context) error) error) error {
+	killed := errors.New("killed")
+	err := lock(poll.Loop{Interval: time.Second, Log: slog.New(slog.DiscardHandler)}, func(context.Context) error { return killed })
+	if errors.Is(err, killed) {
+		return nil
+	}
+	return err
 }
 
 // Whoever recycles nodes uses up the budget: it is free again when a claim ends, or expires because nobody renews it.
@@ -35,28 +53,23 @@ func TestFleetCountsWhatOthersDo(t *testing.T) {
 		waits  bool // until what others hold has expired
 	}{
 		"somebody recycles a node of the group": {func(w *world) error {
-			_, err := w.claims("somebody", held).Acquire(w.Context(), w.ids[0], w.nodeOf(w.ids[0]), group)
-			return err
+			return w.holds("somebody", held, w.ids[0], group)
 		}, "", true},
 		"a budget of two has room for one more": {func(w *world) error {
-			_, err := w.claims("somebody", held).Acquire(w.Context(), w.ids[0], w.nodeOf(w.ids[0]), group)
-			return err
+			return w.holds("somebody", held, w.ids[0], group)
 		}, "--max-unavailable 2", false},
 		"somebody recycles a node of another group": {func(w *world) error {
-			_, err := w.claims("somebody", held).Acquire(w.Context(), "i-0123456789abcdef0", nil, "another")
-			return err
+			return w.holds("somebody", held, "i-0123456789abcdef0", "another")
 		}, "", false},
-		"somebody recycles a node of another group, and one may be under way in all": {func(w *world) error {
-			_, err := w.claims("somebody", held).Acquire(w.Context(), "i-0123456789abcdef0", nil, "another")
-			return err
-		}, "--max-unavailable-of all", true},
 		"a recycle's hold on its group is no node more": {func(w *world) error {
-			_, err := w.claims("somebody", held).AcquireGroup(w.Context(), group, w.ids[0])
-			return err
+			return w.killedWithLock(func(wait poll.Loop, act func(context.Context) error) error {
+				return w.claims("somebody", held).WithGroupLock(w.Context(), wait, group, w.ids[0], act)
+			})
 		}, "", false},
 		"another fleet is just starting its recycles": {func(w *world) error {
-			_, err := w.claims("somebody", held).AcquireTurn(w.Context())
-			return err
+			return w.killedWithLock(func(wait poll.Loop, act func(context.Context) error) error {
+				return w.claims("somebody", held).WithFleetLock(w.Context(), wait, act)
+			})
 		}, "--max-unavailable 3", true},
 	} {
 		t.Run(name, func(t *testing.T) {

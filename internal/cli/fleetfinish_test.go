@@ -88,7 +88,7 @@ func TestFleetTellsFailuresFromWhatWasSuperfluous(t *testing.T) {
 		says   string
 		failed bool
 	}{
-		"somebody asked to leave it alone":   {func(*world, string) {}, "node n is annotated eks-recycle.io/skip", false},
+		"somebody asked to leave it alone":   {func(*world, string) {}, "node n is annotated eks-recycle.io/skip because: Skipped", false},
 		"it was terminated from outside":     {terminated, "instance is terminated", false},
 		"it was terminated long ago":         {func(w *world, id string) { terminated(w, id); time.Sleep(3 * time.Hour) }, "unknown to EC2", false},
 		"it was terminated by its recycle":   {func(w *world, id string) { retiring(w, id); terminated(w, id) }, "deleting the node", true},
@@ -122,7 +122,7 @@ func TestFleetTellsFailuresFromWhatWasSuperfluous(t *testing.T) {
 					w.Fatalf("exit %d: %+v; begun %v\n%s", o.code, o.result, a.order, o.stderr)
 				}
 				i := slices.IndexFunc(o.result.Fleet.Nodes, func(n fleet.NodeOutcome) bool { return n.InstanceID == a.order[0] })
-				if n := o.result.Fleet.Nodes[i]; n.Outcome != outcome || n.Reason != "standby: "+c.says || n.Duration == "" || n.Workflow != "recycle-"+n.InstanceID {
+				if n := o.result.Fleet.Nodes[i]; n.Outcome != outcome || n.Reason != "standby: "+strings.TrimSuffix(c.says, " because: Skipped") || n.Duration == "" || n.Workflow != "recycle-"+n.InstanceID {
 					w.Errorf("%+v", n)
 				}
 				if read != 1 {
@@ -183,11 +183,11 @@ func TestFleetHandsItsParametersOn(t *testing.T) {
 		a := newArgoWorld(w, func(child map[string]string) string { got = child; return "" })
 		a.parent("fleet-1")
 		o, _ := a.fleet(w.Context(), "fleet-1", "--asg", group, "--limit", "1", "--label-selector", "app=batch", "--namespace", "jobs", "--cluster", "prod", "--region", "eu-west-1",
-			"--action", "terminate", "--max-wait", "20h", "--on-timeout", "evict", "--replacement-timeout", "40m", "--suspend-az-rebalance=false",
-			"--poll-window", "11h", "--recycle-poll-window", "15m", "--claim-duration", "7m", "--log-level", "debug")
+			"--action", "terminate", "--max-wait", "20h", "--on-timeout", "evict", "--replacement-timeout", "40m",
+			"--poll-window", "11h", "--log-level", "debug")
 		want := map[string]string{
 			"label-selector": "app=batch", "namespace": "jobs", "cluster": "prod", "region": "eu-west-1", "action": "terminate", "evict": "true", "max-wait": "20h0m0s",
-			"on-timeout": "evict", "replacement-timeout": "40m0s", "suspend-az-rebalance": "false", "poll-window": "15m0s", "claim-duration": "7m0s", "log-level": "debug",
+			"on-timeout": "evict", "replacement-timeout": "40m0s", "log-level": "debug",
 			"fleet": "eks-recycle/fleet-1", "instance-id": a.order[0], "name": "recycle-" + a.order[0], "uid": "child-1",
 		}
 		if diff := cmp.Diff(want, got); o.code != 0 || diff != "" {

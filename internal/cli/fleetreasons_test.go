@@ -179,7 +179,6 @@ func TestFleetsShareStaysTheSame(t *testing.T) {
 		peak, late int
 	}{
 		"of each group": {[]string{"--max-unavailable", "50%"}, 6, 5},
-		"of all groups": {[]string{"--max-unavailable", "50%", "--max-unavailable-of", "all"}, 6, 6},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {

@@ -248,14 +248,14 @@ func (w *witness) call(c awssim.Call) {
 	switch c.Action {
 	case "DetachInstances":
 		w.mustBeWhole(target, "detached")
-	case "StopInstances", "TerminateInstances":
-		if m := memberOf(w.group, target); m != nil && m.LifecycleState != "Standby" {
+	case "StopInstances", "TerminateInstances", "TerminateInstanceInAutoScalingGroup":
+		if m := memberOf(w.group, target); m != nil && m.LifecycleState != "Standby" && c.Action != "TerminateInstanceInAutoScalingGroup" {
 			w.violated(1, "workflow %s called %s for instance %s, which is %s", c.AccessKey, c.Action, target, m.LifecycleState)
 		}
 		w.mustBeWhole(target, "shut down")
 		w.mustBeEmpty(c.AccessKey, target, c.Action)
 		w.shutDown[target] = true
-	case "ExitStandby", "EnterStandby", "UpdateAutoScalingGroup", "CreateTags", "DeleteTags", "SuspendProcesses", "ResumeProcesses":
+	case "ExitStandby", "EnterStandby", "SetDesiredCapacity", "CreateTags", "DeleteTags", "SuspendProcesses", "ResumeProcesses":
 	default:
 		w.violated(3, "workflow %s called %s", c.AccessKey, c.Action)
 	}
@@ -307,12 +307,12 @@ func matters(p *corev1.Pod) bool {
 
 func (w *witness) holds(uid, target string) bool {
 	lease := w.leases[leasePrefix+target]
-	return lease != nil && *lease.Spec.HolderIdentity == uid && time.Now().Before(expiryOf(lease))
+	return lease != nil && lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity == uid && time.Now().Before(expiryOf(lease))
 }
 
 func (w *witness) claim(target string) string {
 	lease := w.leases[leasePrefix+target]
-	if lease == nil {
+	if lease == nil || lease.Spec.HolderIdentity == nil {
 		return "nobody holds it"
 	}
 	return fmt.Sprintf("%s holds it until %s", *lease.Spec.HolderIdentity, expiryOf(lease).UTC().Format("15:04:05.000"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
@@ -27,7 +26,7 @@ type invocation struct {
 	wait    poll.Loop
 	log     *slog.Logger
 	report  report.Report
-	denied  time.Time // when a row of refused credentials began
+	denied  denials
 
 	recycle   *recycle.Recycle // once it is made
 	remaining []recycle.Leftover
@@ -92,7 +91,7 @@ func (i *invocation) nodesClient() *node.Client {
 		return nil
 	}
 	k := i.clients.Kube
-	return &node.Client{Nodes: k.Nodes, Events: k.Events, Version: k.Version, Log: i.log}
+	return &node.Client{Nodes: k.Nodes, Events: k.Events, Version: k.Version, AnyName: i.AnyNodeName, Log: i.log}
 }
 
 func (i *invocation) claims() claim.Claims {

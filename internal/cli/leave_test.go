@@ -59,7 +59,7 @@ func TestLeaveWithinTheNotice(t *testing.T) {
 			w.Errorf("evicted: %v", w.evictions)
 		}
 		n := w.nodeOf(id)
-		if !n.Spec.Unschedulable || n.Labels["node.kubernetes.io/exclude-from-external-load-balancers"] != "true" || n.Annotations["eks-recycle.io/notice"] != noticed.UTC().Format(time.RFC3339) {
+		if !n.Spec.Unschedulable || n.Labels["node.kubernetes.io/exclude-from-external-load-balancers"] != "true" || n.Annotations["eks-recycle.io/interruption"] != noticed.UTC().Format(time.RFC3339) {
 			w.Errorf("node: %v %v %v", n.Spec, n.Labels, n.Annotations)
 		}
 		if calls := w.actions(); len(calls) != 0 {

@@ -40,6 +40,7 @@ type Options struct {
 	Workflow            string
 	LeaseNamespace      string
 	ClaimDuration       time.Duration
+	AnyNodeName         bool // nodes have names of their own
 	LogFormat, LogLevel string
 	Log                 *slog.Logger // for the clients
 }
@@ -50,7 +51,7 @@ func parse(c *cli.Context, s step) (Options, error) {
 		Cluster: set(c, "cluster"), Region: set(c, "region"), Kubeconfig: c.String("kubeconfig"), Context: c.String("context"), OnlyAWS: s.needs == onlyAWS,
 		DryRun: c.Bool("dry-run"), Window: duration(c, "poll-window"), PollInterval: duration(c, "poll-interval"),
 		OutputDir: c.String("output-dir"), Output: c.String("output"),
-		WorkflowUID: set(c, "workflow-uid"), Workflow: set(c, "workflow-name"), LeaseNamespace: c.String("lease-namespace"), ClaimDuration: duration(c, "claim-duration"),
+		WorkflowUID: set(c, "workflow-uid"), Workflow: set(c, "workflow-name"), LeaseNamespace: c.String("lease-namespace"), ClaimDuration: duration(c, "claim-duration"), AnyNodeName: c.String("node-names") == "any",
 		LogFormat: c.String("log-format"), LogLevel: c.String("log-level"),
 	}
 	if o.WorkflowUID == "" {
@@ -83,7 +84,7 @@ func recycleRequest(c *cli.Context, o Options) (r recycle.Request, err error) {
 	r = recycle.Request{
 		InstanceID: set(c, "instance-id"), Node: set(c, "node"), Cluster: o.Cluster, DryRun: o.DryRun, Window: o.Window,
 		KeepPods: !c.Bool("evict"), EvictOnTimeout: c.String("on-timeout") == "evict",
-		MaxWait: duration(c, "max-wait"), ReplacementTimeout: duration(c, "replacement-timeout"), SuspendAZRebalance: c.Bool("suspend-az-rebalance"),
+		MaxWait: duration(c, "max-wait"), ReplacementTimeout: duration(c, "replacement-timeout"),
 		Fleet: set(c, "fleet"), WorkflowStatus: set(c, "workflow-status"), ProgressFile: c.String("progress-file"),
 	}
 	if has(c, "action") {
@@ -119,7 +120,7 @@ func (o Options) validate(c *cli.Context, s step) error {
 	if err := chosen(c, s); err != nil {
 		return err
 	}
-	for _, name := range []string{"poll-window", "recycle-poll-window", "poll-interval", "replacement-timeout", "max-wait", "claim-duration", "cool-down", "older-than"} {
+	for _, name := range []string{"poll-window", "poll-interval", "replacement-timeout", "max-wait", "claim-duration", "cool-down", "older-than"} {
 		if has(c, name) && duration(c, name) == 0 {
 			return notALength(c, name)
 		}
@@ -130,8 +131,8 @@ func (o Options) validate(c *cli.Context, s step) error {
 	if problems := validation.IsDNS1123Label(o.LeaseNamespace); len(problems) > 0 && s.needs == aCluster {
 		return fmt.Errorf("--lease-namespace %q is malformed: %s", o.LeaseNamespace, problems[0])
 	}
-	if o.ClaimDuration < 3*time.Second && s.needs == aCluster {
-		return fmt.Errorf("--claim-duration must be at least 3s")
+	if (o.ClaimDuration < 3*time.Second || o.ClaimDuration > time.Hour) && s.needs == aCluster {
+		return fmt.Errorf("--claim-duration must be from 3s to 1h")
 	}
 	return nil
 }
@@ -159,7 +160,8 @@ func set(c *cli.Context, name string) string {
 	return value
 }
 
-// laptop is the holder of claims made outside of a workflow: stable, so that a step run again is the same holder.
+// laptop is the holder of claims made outside of a workflow: one shell of one person on one host, so that a step run again is the
+// same holder, and two people who share an account are not.
 func laptop() string {
 	name, host := "unknown", "unknown"
 	if u, err := user.Current(); err == nil {
@@ -168,5 +170,5 @@ func laptop() string {
 	if h, err := os.Hostname(); err == nil {
 		host = h
 	}
-	return name + "@" + host
+	return fmt.Sprintf("%s@%s:%d", name, host, os.Getppid())
 }

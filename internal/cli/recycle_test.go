@@ -207,17 +207,32 @@ func TestEvictNamesTheBudgetAndKeepsTrying(t *testing.T) {
 	})
 }
 
-func TestDetachRefusedFromStandbyTakesTheSlowWayRound(t *testing.T) {
-	inWorld(t, func(c *awssim.Config) { c.DetachFromStandby = awssim.DetachRefuse }, func(w *world) {
-		w.recycle(w.ids[0])
-		want := []string{"SuspendProcesses", "EnterStandby", "CreateTags", "DetachInstances", "CreateTags", "ExitStandby", "DetachInstances", "StopInstances", "ResumeProcesses"}
+// AWS documents a detach from Standby. Should it refuse all the same, an instance that is to be terminated is terminated by its
+// group, and one that is to be stopped stays on standby.
+func TestDetachRefusedFromStandby(t *testing.T) {
+	refused := func(c *awssim.Config) { c.DetachFromStandby = awssim.DetachRefuse }
+	inWorld(t, refused, func(w *world) {
+		w.recycle(w.ids[0], "--action", "terminate")
+		want := []string{"SuspendProcesses", "EnterStandby", "CreateTags", "DetachInstances", "TerminateInstanceInAutoScalingGroup", "ResumeProcesses"}
 		if diff := cmp.Diff(want, w.actions()); diff != "" {
 			w.Errorf("calls that change something (-want +got):\n%s", diff)
 		}
 		w.whole(w.ids[1:]...)
-		if state := w.instanceState(w.ids[0]); state != "stopped" {
+		if state := w.instanceState(w.ids[0]); state != "terminated" {
 			w.Errorf("instance is %s", state)
 		}
+	})
+	inWorld(t, refused, func(w *world) {
+		w.close(w.ids[0])
+		for _, name := range []string{"drain", "evict"} {
+			w.done(name, "--instance-id", w.ids[0])
+		}
+		o := w.step("retire", "--instance-id", w.ids[0])
+		if o.code != 1 || !strings.Contains(o.result.Hint, "action=terminate") || w.instanceState(w.ids[0]) != "running" {
+			w.Errorf("retire: exit %d, hint %q, instance is %s", o.code, o.result.Hint, w.instanceState(w.ids[0]))
+		}
+		w.recycle(w.ids[0], "--action", "terminate")
+		w.whole(w.ids[1:]...)
 	})
 }
 
@@ -327,7 +342,7 @@ func TestANodeThatAnotherRecycleBroughtBackIsNotClosed(t *testing.T) {
 		time.Sleep(10 * time.Minute) // the pod of the next step does not start
 		w.doneAs("wf-2", "restore", "--instance-id", w.ids[0])
 		o := w.step("taint", "--instance-id", w.ids[0])
-		if o.code != 1 || !strings.Contains(o.result.Message, "may not be closed") {
+		if o.code != 1 || !strings.Contains(o.result.Message, "may not be cordoned") {
 			w.Errorf("exit %d: %s", o.code, o.result.Message)
 		}
 		w.done("settle", "--instance-id", w.ids[0], "--workflow-status", "Failed")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,6 +39,7 @@ type Result struct {
 	Event               *event.Order      `json:"event,omitempty"`   // what an event starts
 	Changes             []string          `json:"changes,omitempty"` // made, or with --dry-run: that would be made
 	Warnings            []string          `json:"warnings,omitempty"`
+	Reason              string            `json:"reason,omitempty"` // why it failed, where others react to it
 	Hint                string            `json:"hint,omitempty"`
 }
 
@@ -55,7 +57,7 @@ func (i *invocation) result(s step, err error) Result {
 	out := Result{
 		Step: s.name, Message: r.Message, DryRun: i.DryRun, InstanceID: r.InstanceID, NodeName: r.NodeName, ASGName: r.ASGName, Region: r.Region,
 		ReplacementInstance: r.ReplacementInstance, ReplacementNode: r.ReplacementNode, PodsWaiting: r.PodsWaiting, Pods: r.Pods,
-		Nodes: i.nodes, Event: i.event, Changes: r.Changes, Warnings: r.Warnings,
+		Nodes: i.nodes, Event: i.event, Changes: r.Changes, Warnings: r.Warnings, Reason: r.Reason,
 	}
 	for _, l := range i.remaining {
 		out.Left = append(out.Left, Left{l.InstanceID, l.NodeName, l.Workflow, l.What, l.Outcome})
@@ -85,7 +87,7 @@ func (i *invocation) finish(s step, err error, streams Streams) error {
 	}
 	_, volumes := fleet.Freed(r.Reaped)
 	all := map[string]string{
-		"instance-id": r.InstanceID, "node-name": r.NodeName, "asg-name": r.ASGName, "region": r.Region,
+		"instance-id": r.InstanceID, "node-name": cmp.Or(r.NodeName, r.InstanceID), "reason": r.Reason, "asg-name": r.ASGName, "region": r.Region,
 		"replacement-instance-id": r.ReplacementInstance, "replacement-node": r.ReplacementNode, "pods-waiting": count(r.PodsWaiting),
 		"left": list(r.Left), "summary": summaryParameter(r.Fleet), "nodes": list(r.Nodes), "count": strconv.Itoa(len(r.Nodes)),
 		"reaped": list(r.Reaped), "freed-gib": strconv.Itoa(volumes.FreedGiB),

@@ -33,10 +33,11 @@ type stage struct {
 	quiet     atomic.Bool // the mishaps are over
 	lanes     []*laneRun
 
-	mu    sync.Mutex
-	stats stats
-	trace []entry
-	began time.Time
+	mu        sync.Mutex
+	workflows map[string]bool // that run, or have ended
+	stats     stats
+	trace     []entry
+	began     time.Time
 }
 
 // stats count what schedules have been through.
@@ -122,7 +123,7 @@ func play(t *testing.T, base cli.Options, s schedule) (v verdict) {
 
 // newStage makes a group whose members serve already; only then things take the time that the schedule gives them.
 func newStage(ctx context.Context, base cli.Options, s schedule) *stage {
-	g := &stage{schedule: s, base: base, api: newAPIServer(), witness: newWitness(), began: time.Now()}
+	g := &stage{schedule: s, base: base, api: newAPIServer(), witness: newWitness(), workflows: map[string]bool{}, began: time.Now()}
 	g.api.observe = g.witness.kube
 	config := awssim.Config{
 		Region: "eu-central-1", NoCallLog: true, Kubernetes: &kubeClient{server: g.api, door: open{}}, MarkNodesReady: true, Seed: s.Seed,

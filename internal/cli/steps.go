@@ -44,8 +44,8 @@ func steps() []step {
 	return []step{
 		{
 			name: "standby", usage: "put the instance on standby and wait for its replacement", needs: aCluster, oneNode: true,
-			flags:   recycleFlags("fleet", "action", "replacement-timeout", "suspend-az-rebalance"),
-			outputs: []string{"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node"},
+			flags:   recycleFlags("fleet", "action", "replacement-timeout"),
+			outputs: []string{"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node", "reason"},
 			run:     one((*recycle.Recycle).Standby),
 		},
 		{
@@ -68,12 +68,12 @@ func steps() []step {
 		},
 		{
 			name: "settle", usage: "exit handler: put right what a failure left behind", needs: aCluster, oneNode: true,
-			flags: recycleFlags(append([]string{"workflow-status", "replacement-timeout", "suspend-az-rebalance"}, wayOut...)...),
+			flags: recycleFlags(append([]string{"workflow-status", "replacement-timeout"}, wayOut...)...),
 			run:   one((*recycle.Recycle).Settle),
 		},
 		{
 			name: "restore", usage: "bring a node back that stands by, on request", needs: aCluster, oneNode: true,
-			flags: recycleFlags("suspend-az-rebalance"), run: one((*recycle.Recycle).Restore),
+			flags: recycleFlags(), run: one((*recycle.Recycle).Restore),
 		},
 		{
 			name: "select", usage: "list the nodes to recycle", needs: aCluster, flags: join(selectFlags(), sharedFlags()),
@@ -85,7 +85,7 @@ func steps() []step {
 		},
 		{
 			name: "sweep", usage: "settle what workflows left that no longer run", needs: aCluster,
-			flags:   join(showing(mannerFlags(), append([]string{"replacement-timeout", "suspend-az-rebalance"}, wayOut...)...), sharedFlags()),
+			flags:   join(showing(mannerFlags(), append([]string{"replacement-timeout"}, wayOut...)...), sharedFlags()),
 			outputs: []string{"left"}, run: runSweep,
 		},
 		{
@@ -145,7 +145,7 @@ func (s step) command(streams Streams) *cli.Command {
 func (s step) allowed() map[string][]string {
 	all := map[string][]string{
 		"action": {"stop", "terminate"}, "on-timeout": {"fail", "evict"}, "on-failure": {"stop", "continue"},
-		"max-unavailable-of": {"group", "all"}, "log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"},
+		"log-format": {"", "text", "json"}, "log-level": {"debug", "info", "warn", "error"}, "node-names": {"ec2", "any"},
 	}
 	maps.Copy(all, s.choices)
 	return all

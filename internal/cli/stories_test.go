@@ -23,13 +23,6 @@ func TestStoriesThatBrokeAPromiseOnce(t *testing.T) {
 			Cloud: cloud{EnteringStandby: 5 * time.Second, Detaching: 5 * time.Second, Boot: 20 * time.Second, Joins: time.Minute, NodeNeverReady: true},
 			Lanes: []lane{{}}, Rate: 20, Acts: []act{{time.Second, startRefresh}, {2 * time.Second, lowerDesired}},
 		},
-		"a Node loses its marks while its instance is back in service to be detached from there": {
-			Seed: 0x198d67c3, Group: groupShape{Size: 4, Room: 2, Zones: 3}, Options: long,
-			Cloud: cloud{DetachRefused: true, AtMaxAllowed: true, EnteringStandby: 30 * time.Second, Detaching: 200 * time.Second, Boot: 20 * time.Second, Joins: 15 * time.Second},
-			Lanes: []lane{{}}, Faults: []fault{{2, 2, kubeConflict}},
-			Crashes: []crash{{37, false, thenTerminate}, {4, true, thenRetry}, {60, false, thenRetry}, {60, true, thenTerminate}},
-			Acts:    []act{{268 * time.Second, recreateNode}},
-		},
 		"a launch succeeds at last while settle lowers the desired capacity by a call that takes long": {
 			Seed: 35, Group: groupShape{Size: 3, Room: 2, Slack: 2, Zones: 3}, Options: options{Terminate: true, MaxWait: 2 * time.Hour},
 			Cloud: cloud{EnteringStandby: 5 * time.Second, Detaching: 5 * time.Second, Boot: 20 * time.Second, Joins: 15 * time.Second, LaunchFailures: 3, StaleReads: 2 * time.Second},

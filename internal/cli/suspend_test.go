@@ -58,15 +58,6 @@ func TestASuspensionOfAZRebalanceThatWasThereStays(t *testing.T) {
 	})
 }
 
-func TestAZRebalanceIsLeftAloneOnRequest(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
-		w.recycle(w.ids[0], "--suspend-az-rebalance=false")
-		if actions := w.actions(); slices.Contains(actions, "SuspendProcesses") || slices.Contains(actions, "ResumeProcesses") {
-			w.Errorf("calls %v", actions)
-		}
-	})
-}
-
 func TestASuspensionThatSomebodyEndsIsMadeAgainWhileWaiting(t *testing.T) {
 	inWorld(t, func(c *awssim.Config) { c.EnteringStandby = 5 * time.Minute }, func(w *world) {
 		go func() {
@@ -118,7 +109,6 @@ func TestScaleInIsSuspendedWhileANodeIsBroughtBack(t *testing.T) {
 			[]string{"AZRebalance suspended", "Terminate suspended", "2", "3", "Terminate running", "AZRebalance running"}},
 		"unless it is so already, and then it stays": {nil, func(w *world) { w.suspends("Terminate") },
 			[]string{"Terminate suspended", "AZRebalance suspended", "2", "3", "AZRebalance running"}},
-		"unless processes are to be left alone": {[]string{"--suspend-az-rebalance=false"}, func(*world) {}, []string{"2", "3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {

@@ -60,7 +60,8 @@ func (c *culprit) stops(ctx context.Context, id string) {
 }
 
 func (c *culprit) sets(ctx context.Context, field string, size int) {
-	_, err := c.call(ctx, "autoscaling", "UpdateAutoScalingGroup", url.Values{"AutoScalingGroupName": {group}, field: {strconv.Itoa(size)}})
+	action := map[string]string{"DesiredCapacity": "SetDesiredCapacity", "MaxSize": "UpdateAutoScalingGroup"}[field]
+	_, err := c.call(ctx, "autoscaling", action, url.Values{"AutoScalingGroupName": {group}, field: {strconv.Itoa(size)}})
 	c.must(err)
 	pause(ctx, 10*time.Minute)
 }

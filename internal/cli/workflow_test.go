@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/cli"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
@@ -50,6 +51,8 @@ func (l *laneRun) workflow(ctx context.Context) (succeeded, stopped bool) {
 	l.workflows++
 	uid := fmt.Sprintf("%s.%d", l.name, l.workflows)
 	l.witness.knows(uid, l.target)
+	l.workflowRuns(uid, true)
+	defer l.workflowRuns(uid, false)
 	status := "Succeeded"
 	for _, name := range recycleSteps {
 		code, end := l.step(ctx, uid, name, "")
@@ -90,9 +93,9 @@ func (l *laneRun) once(ctx context.Context, uid, name, status string) (code int,
 	var out, log bytes.Buffer
 	l.note(l.name, "step "+name+" of "+uid, nil)
 	o := l.options
-	o.WorkflowUID, o.Workflow, o.Recycle.WorkflowStatus = uid, "argo/"+uid, status
+	o.WorkflowUID, o.Workflow, o.Recycle.WorkflowStatus = uid, workflowName(uid), status
 	code = cli.RunStep(ctx, name, o, cli.Streams{Out: &out, Err: &log, Version: "test", Jitter: l.jitter, Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
-		return &cli.Clients{Groups: aws, Instances: aws, Kube: typed(kube), Region: aws.region}, nil
+		return &cli.Clients{Groups: aws, Instances: aws, Kube: typed(kube), Workflows: argo.Workflows{Metadata: argoFake{stage: l.stage}}, Region: aws.region}, nil
 	}})
 	l.heard(log.String())
 	if p.gone() {

@@ -21,7 +21,8 @@ type groups struct {
 	enterStandby                   call[autoscaling.EnterStandbyInput, autoscaling.Options, autoscaling.EnterStandbyOutput]
 	exitStandby                    call[autoscaling.ExitStandbyInput, autoscaling.Options, autoscaling.ExitStandbyOutput]
 	detachInstances                call[autoscaling.DetachInstancesInput, autoscaling.Options, autoscaling.DetachInstancesOutput]
-	updateAutoScalingGroup         call[autoscaling.UpdateAutoScalingGroupInput, autoscaling.Options, autoscaling.UpdateAutoScalingGroupOutput]
+	setDesiredCapacity             call[autoscaling.SetDesiredCapacityInput, autoscaling.Options, autoscaling.SetDesiredCapacityOutput]
+	terminateInGroup               call[autoscaling.TerminateInstanceInAutoScalingGroupInput, autoscaling.Options, autoscaling.TerminateInstanceInAutoScalingGroupOutput]
 	suspendProcesses               call[autoscaling.SuspendProcessesInput, autoscaling.Options, autoscaling.SuspendProcessesOutput]
 	describeLifecycleHooks         call[autoscaling.DescribeLifecycleHooksInput, autoscaling.Options, autoscaling.DescribeLifecycleHooksOutput]
 	recordLifecycleActionHeartbeat call[autoscaling.RecordLifecycleActionHeartbeatInput, autoscaling.Options, autoscaling.RecordLifecycleActionHeartbeatOutput]
@@ -37,7 +38,8 @@ func newGroups(client *autoscaling.Client) groups {
 		enterStandby:                   client.EnterStandby,
 		exitStandby:                    client.ExitStandby,
 		detachInstances:                client.DetachInstances,
-		updateAutoScalingGroup:         client.UpdateAutoScalingGroup,
+		setDesiredCapacity:             client.SetDesiredCapacity,
+		terminateInGroup:               client.TerminateInstanceInAutoScalingGroup,
 		suspendProcesses:               client.SuspendProcesses,
 		describeLifecycleHooks:         client.DescribeLifecycleHooks,
 		recordLifecycleActionHeartbeat: client.RecordLifecycleActionHeartbeat,
@@ -70,8 +72,12 @@ func (w groups) DetachInstances(ctx context.Context, in *autoscaling.DetachInsta
 	return w.detachInstances(ctx, in, opts...)
 }
 
-func (w groups) UpdateAutoScalingGroup(ctx context.Context, in *autoscaling.UpdateAutoScalingGroupInput, opts ...func(*autoscaling.Options)) (*autoscaling.UpdateAutoScalingGroupOutput, error) {
-	return w.updateAutoScalingGroup(ctx, in, opts...)
+func (w groups) SetDesiredCapacity(ctx context.Context, in *autoscaling.SetDesiredCapacityInput, opts ...func(*autoscaling.Options)) (*autoscaling.SetDesiredCapacityOutput, error) {
+	return w.setDesiredCapacity(ctx, in, opts...)
+}
+
+func (w groups) TerminateInstanceInAutoScalingGroup(ctx context.Context, in *autoscaling.TerminateInstanceInAutoScalingGroupInput, opts ...func(*autoscaling.Options)) (*autoscaling.TerminateInstanceInAutoScalingGroupOutput, error) {
+	return w.terminateInGroup(ctx, in, opts...)
 }
 
 func (w groups) SuspendProcesses(ctx context.Context, in *autoscaling.SuspendProcessesInput, opts ...func(*autoscaling.Options)) (*autoscaling.SuspendProcessesOutput, error) {

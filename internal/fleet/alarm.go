@@ -46,7 +46,7 @@ func (r *Fleet) StartForAlarm(ctx context.Context, a Alarm) error {
 		r.report.Change("workflow %s: create, for instance %s (node %s)", name, chosen.InstanceID, chosen.NodeName)
 		return r.report.Done("would recycle node %s", chosen.NodeName)
 	}
-	_, err = r.claims.CoolDown(ctx, chosen.ASGName, a.CoolDown)
+	err = r.claims.CoolDown(ctx, chosen.ASGName, a.CoolDown)
 	var cools *claim.HeldError
 	if errors.As(err, &cools) {
 		return r.report.Done("no recycle is started: %v", cools)
@@ -74,7 +74,7 @@ func (r *Fleet) StartForAlarm(ctx context.Context, a Alarm) error {
 func (r *Fleet) alarmed(ctx context.Context, a Alarm) (chosen Candidate, because string, err error) {
 	group := a.Group
 	if a.InstanceID != "" {
-		target, err := r.asg.Lookup(ctx, a.InstanceID)
+		target, err := r.asg.Lookup(ctx, a.InstanceID, "")
 		switch {
 		case errors.Is(err, asg.ErrUnknown):
 			return chosen, err.Error(), nil

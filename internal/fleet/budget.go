@@ -35,39 +35,30 @@ func (b Budget) Of(whole int) int {
 	return max(whole*b.n/100, 1)
 }
 
-// Limits are what bounds the nodes under way. InAll says that MaxUnavailable is counted over all groups together rather
-// than in each; PerZone bounds those of one zone, all groups together, and 0 leaves that open.
+// Limits are what bounds the nodes under way: MaxUnavailable those of each group, PerZone those of one zone, all groups
+// together. A PerZone of 0 leaves that open.
 type Limits struct {
 	MaxUnavailable Budget
-	InAll          bool
 	PerZone        int
 }
 
 // Next returns who of those that wait, in their order, may start now. sizes are the numbers of members of each group; a
 // group that is not there counts as one of a single node. Nodes under way use up the budget whoever recycles them.
 func Next(waiting, underWay []Node, sizes map[string]int, l Limits) []Node {
-	busy, inGroup, inZone, all := map[string]bool{}, map[string]int{}, map[string]int{}, 0
+	busy, inGroup, inZone := map[string]bool{}, map[string]int{}, map[string]int{}
 	take := func(n Node) {
 		busy[n.Instance] = true
 		inGroup[n.Group]++
 		inZone[n.Zone]++
-		all++
 	}
 	for _, n := range underWay {
 		if !busy[n.Instance] {
 			take(n)
 		}
 	}
-	whole := 0
-	for _, size := range sizes {
-		whole += size
-	}
 	var next []Node
 	for _, n := range waiting {
 		room := l.MaxUnavailable.Of(cmp.Or(sizes[n.Group], 1)) - inGroup[n.Group]
-		if l.InAll {
-			room = l.MaxUnavailable.Of(whole) - all
-		}
 		if busy[n.Instance] || room <= 0 || (l.PerZone > 0 && inZone[n.Zone] >= l.PerZone) {
 			continue
 		}

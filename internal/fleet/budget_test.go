@@ -55,9 +55,7 @@ func TestNext(t *testing.T) {
 	}{
 		"nothing waits":                           {"", "a1", fleet.Limits{MaxUnavailable: budget(t, "1")}, ""},
 		"one of each group":                       {"a1x a2x b1x b2x", "", fleet.Limits{MaxUnavailable: budget(t, "1")}, "a1x b1x"},
-		"one in all":                              {"a1x a2x b1x", "", fleet.Limits{MaxUnavailable: budget(t, "1"), InAll: true}, "a1x"},
 		"a share of each group":                   {"a1x a2x a3x b1x b2x", "", fleet.Limits{MaxUnavailable: budget(t, "25%")}, "a1x a2x b1x"},
-		"a share of all":                          {"a1x a2x a3x b1x b2x", "", fleet.Limits{MaxUnavailable: budget(t, "25%"), InAll: true}, "a1x a2x a3x"},
 		"what is under way counts":                {"a1x a2x b1x", "a9z", fleet.Limits{MaxUnavailable: budget(t, "1")}, "b1x"},
 		"what is under way twice counts once":     {"a1x a2x", "a9z a9z", fleet.Limits{MaxUnavailable: budget(t, "2")}, "a1x"},
 		"who is under way does not start again":   {"a1x a2x", "a1x", fleet.Limits{MaxUnavailable: budget(t, "2")}, "a2x"},
@@ -91,7 +89,7 @@ func TestNextKeepsEveryBudgetAndLeavesNoRoom(t *testing.T) {
 		sizes := map[string]int{"a": rapid.IntRange(1, 20).Draw(rt, "size"), "b": 3}
 		l := fleet.Limits{
 			MaxUnavailable: budget(t, rapid.SampledFrom([]string{"1", "2", "5", "10%", "50%"}).Draw(rt, "budget")),
-			InAll:          rapid.Bool().Draw(rt, "in all"), PerZone: rapid.IntRange(0, 3).Draw(rt, "per zone"),
+			PerZone: rapid.IntRange(0, 3).Draw(rt, "per zone"),
 		}
 		next := fleet.Next(waiting, underWay, sizes, l)
 		running := append(slices.Clone(underWay), next...)

@@ -86,6 +86,7 @@ func (r *Fleet) due(ctx context.Context, o Reaping) (due []asg.Instance, err err
 	if err != nil {
 		return nil, err
 	}
+	r.report.Begun = true
 	now := time.Now()
 	for _, i := range retired {
 		if !i.Of(r.Cluster) {

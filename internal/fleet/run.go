@@ -191,9 +191,9 @@ func (f *run) underWay(ctx context.Context) ([]Node, error) {
 	for _, c := range children {
 		all = append(all, Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
 	}
-	records, err := f.claims.Records(ctx)
+	records, _, err := f.claims.Records(ctx)
 	for _, r := range records {
-		if r.Live() && !r.OnGroup {
+		if r.Live() {
 			all = append(all, Node{Instance: r.InstanceID, Group: r.Group})
 		}
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/node"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // inspected is all that a selection knows of one node.
@@ -83,7 +85,7 @@ func (r *Fleet) selectNodes(ctx context.Context, o Criteria) (*selection, error)
 			return nil, err
 		}
 	}
-	all = running(all, known, skip)
+	all = r.running(all, known, skip)
 	if o.Drifted {
 		if err := r.compare(ctx, all); err != nil {
 			return nil, err
@@ -97,6 +99,7 @@ func (r *Fleet) selectNodes(ctx context.Context, o Criteria) (*selection, error)
 	}
 	chosen := candidates(all, o, controlPlane, time.Now())
 	chosen = spread(chosen)
+	r.report.Begun = true
 	s := &selection{pools: pools, inspected: make(map[string]inspected, len(all)), controlPlane: controlPlane}
 	for _, i := range all {
 		s.inspected[i.serving.ID] = i
@@ -180,13 +183,15 @@ func join(facts []node.Fact, pools []asg.Pool, o Criteria, skip skipped) (all []
 }
 
 // running adds what EC2 knows, and passes over instances that a recycle is taking out or that do not run.
-func running(all []inspected, known map[string]asg.Launched, skip skipped) []inspected {
+func (r *Fleet) running(all []inspected, known map[string]asg.Launched, skip skipped) []inspected {
 	kept := all[:0]
 	for _, i := range all {
 		launched, found := known[i.serving.ID]
 		switch {
 		case launched.Retiring:
 			skip["under way"]++
+		case r.nodes.Verify(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: i.node.Name}}, node.NamesOf(launched.ID, launched.PrivateDNSName, r.report.Region)) != nil:
+			skip["named unlike their instances"]++
 		case !found || launched.State != "running":
 			skip["not running"]++
 		default:

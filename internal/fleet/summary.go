@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
-	"github.com/eks-recycle/eks-recycle/internal/node"
+	"github.com/eks-recycle/eks-recycle/internal/report"
 )
 
 // Outcomes of a node in a fleet.
@@ -155,10 +154,10 @@ func (f *run) verdict(ctx context.Context, c argo.Child) (NodeOutcome, error) {
 // judge tells a recycle that failed from one that had become superfluous: somebody asked to leave the node alone, or took
 // it away, before the recycle began to.
 func (r *Fleet) judge(ctx context.Context, o argo.Outcome) (string, error) {
-	if strings.Contains(o.Message, "is annotated "+node.AnnotationSkip) {
+	if o.Reason == report.Skipped {
 		return Skipped, nil
 	}
-	target, err := r.asg.Lookup(ctx, o.Instance)
+	target, err := r.asg.Lookup(ctx, o.Instance, "")
 	switch {
 	case errors.Is(err, asg.ErrUnknown):
 		return Skipped, nil

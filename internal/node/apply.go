@@ -116,11 +116,11 @@ func changed(was, is map[string]string) map[string]*string {
 	return out
 }
 
-// AwaitReady watches a Node, from the version given, until it is Ready, atMost passes or the watch ends. It returns the
-// Node if it is Ready and nil if not; the caller looks again.
-func (c *Client) AwaitReady(ctx context.Context, n *corev1.Node, atMost time.Duration) (*corev1.Node, error) {
-	if Ready(n) {
-		return n, nil
+// AwaitUsable watches a Node, from the version given, until it can take another one's place, atMost passes or the watch ends. It
+// reports whether it can; if not, the caller looks again.
+func (c *Client) AwaitUsable(ctx context.Context, n, instead *corev1.Node, atMost time.Duration) bool {
+	if Usable(n, instead) == "" {
+		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
@@ -128,17 +128,13 @@ func (c *Client) AwaitReady(ctx context.Context, n *corev1.Node, atMost time.Dur
 		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, n.Name).String(), ResourceVersion: n.ResourceVersion,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watching node %q: %w", n.Name, err)
+		return false
 	}
-	event, err := watchtools.UntilWithoutRetry(ctx, watching, func(event watch.Event) (bool, error) {
+	_, err = watchtools.UntilWithoutRetry(ctx, watching, func(event watch.Event) (bool, error) {
 		now, ok := event.Object.(*corev1.Node)
-		return ok && event.Type != watch.Deleted && Ready(now), nil
+		return ok && event.Type != watch.Deleted && Usable(now, instead) == "", nil
 	})
-	if err != nil {
-		return nil, nil //nolint:nilnil,nilerr // not Ready yet is an answer; whatever ended the watch, the caller looks again
-	}
-	ready, _ := event.Object.(*corev1.Node)
-	return ready, nil
+	return err == nil
 }
 
 // Event records on the Node what happened to it, for kubectl describe node. It is best effort: a recycle does not fail

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -49,7 +48,7 @@ func TestApply(t *testing.T) {
 					c.meanwhile(a)
 				}
 			}
-			expected := []node.Mark{node.Leaving("argo/wf", []string{id}, time.Now()), node.Closed("argo/wf")}
+			expected := []node.Mark{node.Leaving("argo/wf"), node.Cordoned("argo/wf")}
 			after, err := nodes.Apply(t.Context(), n, expected...)
 			if diff := cmp.Diff(c.calls, a.log); diff != "" {
 				t.Errorf("requests (-want +got):\n%s", diff)
@@ -67,7 +66,7 @@ func TestApply(t *testing.T) {
 				t.Fatal(err)
 			}
 			stored := a.nodes["n"]
-			if !node.IsClosed(after) || !node.IsClosed(stored) || after.ResourceVersion != stored.ResourceVersion {
+			if !node.IsCordoned(after) || !node.IsCordoned(stored) || after.ResourceVersion != stored.ResourceVersion {
 				t.Errorf("it returned %+v, the server has %+v", after.Spec, stored.Spec)
 			}
 			if c.meanwhile != nil && stored.Labels["team"] == "" && len(stored.Spec.Taints) != 2 {
@@ -93,7 +92,7 @@ func TestApplyGivesUpOnANodeThatChangesAllTheTime(t *testing.T) {
 			a.touch("n", func(*corev1.Node) {})
 		}
 	}
-	if _, err = nodes.Apply(t.Context(), n, node.Closed("argo/wf")); !apierrors.IsConflict(err) {
+	if _, err = nodes.Apply(t.Context(), n, node.Cordoned("argo/wf")); !apierrors.IsConflict(err) {
 		t.Errorf("error %v, want a conflict, which the step waits out", err)
 	}
 }
@@ -137,7 +136,7 @@ func TestApplyMakesOfTheServersNodeWhatTheMarksMakeOfACopy(t *testing.T) {
 	nodes := a.client(t, slog.New(slog.DiscardHandler))
 	want := theirs.DeepCopy()
 	for _, marks := range [][]node.Mark{
-		{node.Leaving("argo/wf", []string{id}, time.Now()), node.Closed("argo/wf"), node.OutOfBalancers, node.Replaces("i-1")},
+		{node.Leaving("argo/wf"), node.Cordoned("argo/wf"), node.OutOfBalancers, node.Replaces("i-1")},
 		{node.Restored},
 	} {
 		stored := a.nodes["n"]

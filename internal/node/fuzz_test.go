@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -30,20 +29,17 @@ func FuzzRestoredLeavesNoMark(f *testing.F) {
 		"-", "", "null", "{}", "[]", "{", `"{}"`, `{"unschedulable":true}`, `{"unschedulable":1}`, `{"scaleDownDisabled":"false","unschedulable":"yes"}`,
 		`{"scaleDownDisabled":null,"excludeFromBalancers":"true"}`,
 	} {
-		f.Add(seed, "2026-11-23T12:00:00Z", "i-0123456789abcdef0,i-1", "i-2")
-		f.Add(seed, "yesterday", "-", "-")
+		f.Add(seed, "2026-11-23T12:00:00Z", "i-2")
+		f.Add(seed, "yesterday", "-")
 	}
-	f.Fuzz(func(t *testing.T, before, since, members, replaces string) {
+	f.Fuzz(func(t *testing.T, before, since, replaces string) {
 		n := newNode("n", id)
-		node.Leaving("argo/wf", nil, time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))(n)
-		node.Closed("argo/wf")(n)
+		node.Leaving("argo/wf")(n)
+		node.Cordoned("argo/wf")(n)
 		node.OutOfBalancers(n)
 		delete(n.Annotations, node.AnnotationBefore)
 		optional(n.Annotations, node.AnnotationBefore, before)
-		optional(n.Annotations, node.AnnotationMembers, members)
-		for _, key := range []string{node.AnnotationStartedAt, node.AnnotationWaitStartedAt, node.AnnotationRetiringSince} {
-			optional(n.Annotations, key, since)
-		}
+		optional(n.Annotations, node.AnnotationInterruption, since)
 		optional(n.Labels, node.LabelReplaces, replaces)
 
 		node.Restored(n)
@@ -87,7 +83,7 @@ func FuzzLeavingAndRestoredIsAsBefore(f *testing.F) {
 			was.Spec.Taints = []corev1.Taint{{Key: valid(taint), Value: valid(value), Effect: corev1.TaintEffectNoSchedule}}
 		}
 		is := was.DeepCopy()
-		for _, mark := range []node.Mark{node.Leaving(value, []string{key, value}, time.Unix(0, 0)), node.Closed(value), node.OutOfBalancers, node.Replaces("i-1"), node.Restored} {
+		for _, mark := range []node.Mark{node.Leaving(value), node.Cordoned(value), node.OutOfBalancers, node.Replaces("i-1"), node.Restored} {
 			mark(is)
 		}
 		if diff := cmp.Diff(was, is, cmpopts.EquateEmpty()); diff != "" {

@@ -3,42 +3,26 @@ package node
 import (
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
-// What a recycle writes on the leaving Node.
+// What a recycle writes on Nodes, for others to read: the scheduler, autoscalers, load balancers and people. How far a recycle
+// is, its record says; no mark on a Node makes a step do anything to an instance or a group.
 const (
-	// TaintLeaving is put on with effect PreferNoSchedule first, and NoSchedule once the replacement is Ready.
+	// TaintLeaving is put on with effect PreferNoSchedule first, and NoSchedule once the replacement serves.
 	TaintLeaving = "eks-recycle.io/leaving"
+	// LabelLeaving is on the Node of an instance that is recycled, and names it: kubectl get nodes -l eks-recycle.io/leaving.
+	LabelLeaving = "eks-recycle.io/leaving"
+	// LabelReplaces is on the Node of a replacement, and names the instance whose place it took.
+	LabelReplaces = "eks-recycle.io/replaces"
 	// AnnotationWorkflow names who recycles the Node.
 	AnnotationWorkflow = "eks-recycle.io/workflow"
-	// AnnotationMembers lists the group's members before the instance went on standby: none of them is its replacement.
-	AnnotationMembers = "eks-recycle.io/members"
-	// AnnotationStartedAt is when the Node was first marked, RFC 3339.
-	AnnotationStartedAt = "eks-recycle.io/started-at"
-	// AnnotationReplacement is the id of the instance that took its place.
-	AnnotationReplacement = "eks-recycle.io/replacement"
-	// AnnotationWaitStartedAt is when the wait for pods began, RFC 3339. It spans attempts and workflows.
-	AnnotationWaitStartedAt = "eks-recycle.io/wait-started-at"
-	// AnnotationWaitsFor says which pods matter, as JSON, for whoever has to finish what the workflow began.
-	AnnotationWaitsFor = "eks-recycle.io/waits-for"
+	// AnnotationInterruption is when AWS gave notice that it takes the instance, RFC 3339, or "unknown".
+	AnnotationInterruption = "eks-recycle.io/interruption"
 	// AnnotationBefore keeps what the marks replaced, so that it can be put back.
 	AnnotationBefore = "eks-recycle.io/before"
-	// AnnotationRetiringSince is when the retire step began to take the instance out of its group, RFC 3339. The instance's
-	// tags say so too, but EC2 may show them late.
-	AnnotationRetiringSince = "eks-recycle.io/retiring-since"
-	// AnnotationNotice is when AWS gave notice that it takes the instance, RFC 3339, or "unknown". Such a Node is not brought
-	// back into service by a sweep: it goes with its instance.
-	AnnotationNotice = "eks-recycle.io/notice"
-	// LabelLeaving is on the leaving Node and names its instance. It is a label, so that a sweep finds the Node: no selector
-	// reaches a taint.
-	LabelLeaving = "eks-recycle.io/leaving"
-	// LabelReplaces is on the replacement's Node and names the instance whose place it took. It is a label, so that it is
-	// found when the old Node is gone.
-	LabelReplaces = "eks-recycle.io/replaces"
 )
 
 // What others read on a Node.
@@ -60,54 +44,20 @@ type before struct {
 // Mark is a change to a Node. It must be idempotent and touch nothing but its argument.
 type Mark func(*corev1.Node)
 
-// Leaving claims a Node for a recycle: soft taint, protection from cluster-autoscaler, and what later attempts need to
-// know. What an earlier attempt has written stays.
-func Leaving(workflow string, baseline []string, now time.Time) Mark {
+// Leaving keeps new pods off a Node where there is a choice, and cluster-autoscaler from removing it.
+func Leaving(workflow string) Mark {
 	return func(n *corev1.Node) {
 		remember(n)
 		n.Annotations[AnnotationWorkflow], n.Labels[LabelLeaving] = workflow, InstanceID(n.Spec.ProviderID)
 		n.Annotations[scaleDownDisabled] = "true"
-		setOnce(n.Annotations, AnnotationMembers, strings.Join(baseline, ","))
-		setOnce(n.Annotations, AnnotationStartedAt, now.UTC().Format(time.RFC3339))
 		if !hasTaint(n, corev1.TaintEffectNoSchedule) {
 			addTaint(n, corev1.TaintEffectPreferNoSchedule)
 		}
 	}
 }
 
-// Anew forgets how far an earlier recycle came: someone has brought the instance back into service since, so its baseline,
-// its replacement and its clocks mean nothing any more. What was there before the first mark stays remembered.
-func Anew(n *corev1.Node) {
-	ensure(n)
-	for _, key := range []string{AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationWaitsFor} {
-		delete(n.Annotations, key)
-	}
-}
-
-// Patient lets the wait for a replacement begin again, for a workflow that takes up what another one left.
-func Patient(n *corev1.Node) { ensure(n); delete(n.Annotations, AnnotationStartedAt) }
-
-// Retiring writes down that the instance is on its way out of its group.
-func Retiring(now time.Time) Mark {
-	return func(n *corev1.Node) {
-		ensure(n)
-		setOnce(n.Annotations, AnnotationRetiringSince, now.UTC().Format(time.RFC3339))
-	}
-}
-
-// IsRetiring reports whether a retire step began to take the instance out of its group.
-func IsRetiring(n *corev1.Node) bool { return n.Annotations[AnnotationRetiringSince] != "" }
-
-// Replaced writes down which instance took the Node's place.
-func Replaced(replacement string) Mark {
-	return func(n *corev1.Node) { ensure(n); n.Annotations[AnnotationReplacement] = replacement }
-}
-
-// IsReplaced reports whether Replaced holds for some instance.
-func IsReplaced(n *corev1.Node) bool { return n.Annotations[AnnotationReplacement] != "" }
-
-// Closed cordons a Node and taints it so that no pod is scheduled there any more.
-func Closed(workflow string) Mark {
+// Cordoned cordons a Node and taints it so that no pod is scheduled there any more.
+func Cordoned(workflow string) Mark {
 	return func(n *corev1.Node) {
 		remember(n)
 		n.Annotations[AnnotationWorkflow], n.Labels[LabelLeaving] = workflow, InstanceID(n.Spec.ProviderID)
@@ -117,23 +67,23 @@ func Closed(workflow string) Mark {
 	}
 }
 
-// Noticed closes a Node whose instance AWS takes, whatever is done about it.
-func Noticed(workflow string, at time.Time) Mark {
+// Interrupted cordons a Node whose instance AWS takes, whatever is done about it.
+func Interrupted(workflow string, at time.Time) Mark {
 	return func(n *corev1.Node) {
-		Closed(workflow)(n)
+		Cordoned(workflow)(n)
 		text := "unknown"
 		if !at.IsZero() {
 			text = at.UTC().Format(time.RFC3339)
 		}
-		setOnce(n.Annotations, AnnotationNotice, text)
+		setOnce(n.Annotations, AnnotationInterruption, text)
 	}
 }
 
-// IsNoticed reports whether Noticed holds.
-func IsNoticed(n *corev1.Node) bool { return n.Annotations[AnnotationNotice] != "" }
+// IsInterrupted reports whether Interrupted holds.
+func IsInterrupted(n *corev1.Node) bool { return n.Annotations[AnnotationInterruption] != "" }
 
-// IsClosed reports whether Closed holds.
-func IsClosed(n *corev1.Node) bool {
+// IsCordoned reports whether Cordoned holds.
+func IsCordoned(n *corev1.Node) bool {
 	return n.Spec.Unschedulable && hasTaint(n, corev1.TaintEffectNoSchedule)
 }
 
@@ -142,29 +92,15 @@ func IsLeaving(n *corev1.Node) bool {
 	return hasTaint(n, corev1.TaintEffectPreferNoSchedule) || hasTaint(n, corev1.TaintEffectNoSchedule)
 }
 
-// WaitStarted writes down when the wait for pods began, unless an earlier attempt did, and for which pods it is.
-func WaitStarted(now time.Time, waitsFor string) Mark {
-	return func(n *corev1.Node) {
-		ensure(n)
-		n.Annotations[AnnotationWaitsFor] = waitsFor
-		setOnce(n.Annotations, AnnotationWaitStartedAt, now.UTC().Format(time.RFC3339))
-	}
-}
-
 // OutOfBalancers takes the Node out of service load balancers.
 func OutOfBalancers(n *corev1.Node) {
 	remember(n)
 	setOnce(n.Labels, excludeFromBalancers, "true")
 }
 
-// Replaces marks the Node of a replacement: protected from cluster-autoscaler until the recycle is over, and taken, so
-// that two recycles of one group do not count the same newcomer twice. A Node that another recycle took stays as it is:
-// ask ReplacementFor afterwards.
+// Replaces marks the Node of a replacement: protected from cluster-autoscaler until the recycle is over.
 func Replaces(id string) Mark {
 	return func(n *corev1.Node) {
-		if other := ReplacementFor(n); other != "" && other != id {
-			return
-		}
 		remember(n)
 		n.Labels[LabelReplaces] = id
 		n.Annotations[scaleDownDisabled] = "true"
@@ -195,14 +131,14 @@ func Restored(n *corev1.Node) {
 		if json.Unmarshal([]byte(raw), &was) != nil {
 			was = before{} // someone edited it: what was there is lost, but the cordon and the marks are ours and have to go
 		}
-		if IsClosed(n) {
+		if IsCordoned(n) {
 			n.Spec.Unschedulable = was.Unschedulable
 		}
 		putBack(n.Annotations, scaleDownDisabled, was.ScaleDownDisabled)
 		putBack(n.Labels, excludeFromBalancers, was.ExcludeFromBalancers)
 	}
 	removeTaint(n)
-	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationMembers, AnnotationStartedAt, AnnotationReplacement, AnnotationWaitStartedAt, AnnotationRetiringSince, AnnotationWaitsFor, AnnotationNotice} {
+	for _, key := range []string{AnnotationBefore, AnnotationWorkflow, AnnotationInterruption} {
 		delete(n.Annotations, key)
 	}
 	delete(n.Labels, LabelLeaving)

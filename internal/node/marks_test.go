@@ -41,15 +41,10 @@ func anyNode(t *rapid.T) *corev1.Node {
 
 // marks are all but Restored, by name.
 func marks() map[string]node.Mark {
-	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	return map[string]node.Mark{
-		"leaving":          node.Leaving("argo/wf", []string{id, "i-1"}, now),
-		"retiring":         node.Retiring(now),
-		"anew":             node.Anew,
-		"patient":          node.Patient,
-		"replaced":         node.Replaced("i-2"),
-		"closed":           node.Closed("argo/wf"),
-		"wait started":     node.WaitStarted(now, "{}"),
+		"leaving":          node.Leaving("argo/wf"),
+		"cordoned":         node.Cordoned("argo/wf"),
+		"interrupted":      node.Interrupted("argo/wf", time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)),
 		"out of balancers": node.OutOfBalancers,
 		"replaces":         node.Replaces("i-3"),
 		"released":         node.Released("i-3"),
@@ -147,7 +142,7 @@ func TestMarksTouchNothingElse(t *testing.T) {
 // What others do to the node while it leaves stays, as far as it is not ours.
 func TestRestoredLeavesTheWorkOfOthersAlone(t *testing.T) {
 	n := newNode("n", id, func(n *corev1.Node) { n.Labels = map[string]string{balancers: "false"} })
-	node.Leaving("argo/wf", []string{id}, time.Now())(n)
+	node.Leaving("argo/wf")(n)
 	n.Spec.Unschedulable = true // a person cordons it before the recycle does
 	n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "theirs", Effect: corev1.TaintEffectNoExecute})
 	n.Labels = nil // and a controller rewrites its labels
@@ -159,13 +154,13 @@ func TestRestoredLeavesTheWorkOfOthersAlone(t *testing.T) {
 
 func TestSoftTaintGivesWayToTheHardOne(t *testing.T) {
 	n := newNode("n", id)
-	leaving := node.Leaving("argo/wf", []string{id}, time.Now())
+	leaving := node.Leaving("argo/wf")
 	leaving(n)
-	if node.IsClosed(n) || !node.IsLeaving(n) || taints(n) != "eks-recycle.io/leaving:PreferNoSchedule" || n.Spec.Unschedulable {
+	if node.IsCordoned(n) || !node.IsLeaving(n) || taints(n) != "eks-recycle.io/leaving:PreferNoSchedule" || n.Spec.Unschedulable {
 		t.Errorf("after standby: %s, unschedulable %t", taints(n), n.Spec.Unschedulable)
 	}
-	node.Closed("argo/wf")(n)
-	if !node.IsClosed(n) || taints(n) != "eks-recycle.io/leaving:NoSchedule" {
+	node.Cordoned("argo/wf")(n)
+	if !node.IsCordoned(n) || taints(n) != "eks-recycle.io/leaving:NoSchedule" {
 		t.Errorf("after taint: %s", taints(n))
 	}
 	leaving(n)
@@ -173,7 +168,7 @@ func TestSoftTaintGivesWayToTheHardOne(t *testing.T) {
 		t.Errorf("standby run again: %s", taints(n))
 	}
 	n.Spec.Unschedulable = false
-	if node.IsClosed(n) {
+	if node.IsCordoned(n) {
 		t.Error("an uncordoned node counts as closed")
 	}
 }
@@ -185,74 +180,29 @@ func taints(n *corev1.Node) (text string) {
 	return text
 }
 
-func TestLaterAttemptsKeepWhatTheFirstWroteDown(t *testing.T) {
-	first := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	n := newNode("n", id)
-	node.Leaving("argo/first", []string{"i-1", id}, first)(n)
-	node.WaitStarted(first, "{}")(n)
-	node.Leaving("argo/second", []string{"i-9"}, first.Add(time.Hour))(n)
-	node.WaitStarted(first.Add(time.Hour), `{"labelSelector":"app=batch"}`)(n)
-	want := map[string]string{
-		node.AnnotationWorkflow: "argo/second", node.AnnotationMembers: "i-1," + id, node.AnnotationBefore: "{}", scaleDown: "true",
-		node.AnnotationStartedAt: "2026-11-23T12:00:00Z", node.AnnotationWaitStartedAt: "2026-11-23T12:00:00Z", node.AnnotationWaitsFor: `{"labelSelector":"app=batch"}`,
-	}
-	if diff := cmp.Diff(want, n.Annotations); diff != "" {
-		t.Errorf("annotations (-want +got):\n%s", diff)
-	}
-}
-
-func TestANewcomerIsTakenOnce(t *testing.T) {
-	n := newNode("newcomer", "i-2")
+func TestAReplacementIsReleasedByWhomItReplaces(t *testing.T) {
+	n := newNode("newer", "i-2")
 	node.Replaces("i-1")(n)
-	node.Replaces("i-9")(n)
-	if got := node.ReplacementFor(n); got != "i-1" {
-		t.Errorf("it replaces %q", got)
-	}
 	node.Released("i-9")(n)
-	if got := node.ReplacementFor(n); got != "i-1" || n.Annotations[scaleDown] != "true" {
-		t.Errorf("somebody else released it: replaces %q, %v", got, n.Annotations)
+	if n.Labels[node.LabelReplaces] != "i-1" || n.Annotations[scaleDown] != "true" {
+		t.Errorf("somebody else released it: %v, %v", n.Labels, n.Annotations)
 	}
 	node.Released("i-1")(n)
-	if len(n.Annotations) != 0 {
-		t.Errorf("left: %v", n.Annotations)
+	if len(n.Annotations)+len(n.Labels) != 0 {
+		t.Errorf("left: %v, %v", n.Annotations, n.Labels)
 	}
 }
 
 func TestAReplacementThatLeavesItselfKeepsItsProtection(t *testing.T) {
 	n := newNode("n", "i-2", func(n *corev1.Node) { n.Annotations = map[string]string{scaleDown: "false"} })
 	node.Replaces("i-1")(n)
-	node.Leaving("argo/wf", []string{"i-2"}, time.Now())(n)
+	node.Leaving("argo/wf")(n)
 	node.Released("i-1")(n)
-	if n.Annotations[scaleDown] != "true" || !node.IsLeaving(n) || node.ReplacementFor(n) != "" {
+	if n.Annotations[scaleDown] != "true" || !node.IsLeaving(n) || n.Labels[node.LabelReplaces] != "" {
 		t.Errorf("annotations %v, taints %s", n.Annotations, taints(n))
 	}
 	node.Restored(n)
 	if diff := cmp.Diff(map[string]string{scaleDown: "false"}, n.Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
-	}
-}
-
-func TestAnewForgetsTheRecycleButNotWhatWasBefore(t *testing.T) {
-	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	n := newNode("n", id, func(n *corev1.Node) { n.Annotations = map[string]string{scaleDown: "false"} })
-	for _, mark := range []node.Mark{node.Leaving("argo/wf", []string{id}, at), node.Replaced("i-2"), node.Closed("argo/wf"), node.WaitStarted(at, "{}"), node.Retiring(at), node.Retiring(at.Add(time.Hour))} {
-		mark(n)
-	}
-	if !node.IsRetiring(n) || n.Annotations[node.AnnotationRetiringSince] != "2026-11-23T12:00:00Z" {
-		t.Errorf("annotations %v", n.Annotations)
-	}
-	patient := n.DeepCopy()
-	node.Patient(patient)
-	if _, started := patient.Annotations[node.AnnotationStartedAt]; started || len(patient.Annotations) != len(n.Annotations)-1 {
-		t.Errorf("the wait for a replacement begins again, and nothing else: %v", patient.Annotations)
-	}
-	node.Anew(n)
-	want := map[string]string{node.AnnotationBefore: `{"scaleDownDisabled":"false"}`, node.AnnotationWorkflow: "argo/wf", scaleDown: "true"}
-	if diff := cmp.Diff(want, n.Annotations); diff != "" {
-		t.Errorf("annotations (-want +got):\n%s", diff)
-	}
-	node.Restored(n)
-	if n.Annotations[scaleDown] != "false" || node.IsLeaving(n) || n.Spec.Unschedulable {
-		t.Errorf("restored to %v, %s", n.Annotations, taints(n))
 	}
 }

@@ -43,6 +43,7 @@ type Client struct {
 	Nodes   API
 	Events  EventAPI
 	Version func(context.Context) (*version.Info, error) // of the API server
+	AnyName bool                                         // nodes have names of their own: the setting of an installation
 	Log     *slog.Logger
 }
 
@@ -91,38 +92,10 @@ func (c *Client) Get(ctx context.Context, name string) (*corev1.Node, error) {
 // nodesAPage keeps a search of a big cluster within some megabytes: a Node lists its images and can have 20 KiB.
 const nodesAPage = 100
 
-// Find returns the Node of an instance, or nil if the cluster has none. It tries the given names first; only if none of
-// them is the instance's Node it reads all Nodes, page by page: no selector reaches a providerID.
+// Find returns the Node of an instance, or nil if the cluster has none. It is one of the given names, which EC2 gives the
+// instance: a kubelet can claim any providerID for its Node, but not another Node's name. With AnyName the name does not matter,
+// and all Nodes are read, page by page: no selector reaches a providerID. Several Nodes of one instance are an error then.
 func (c *Client) Find(ctx context.Context, id string, names []string) (*corev1.Node, error) {
-	n, err := c.findByName(ctx, id, names)
-	if n != nil || err != nil {
-		return n, err
-	}
-	var found *corev1.Node
-	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
-		return c.Nodes.List(ctx, opts)
-	}))
-	pages.PageSize, pages.PageBufferSize = nodesAPage, 1 // Nodes are big, and the step's memory is small
-	err = pages.EachListItem(ctx, metav1.ListOptions{}, func(item runtime.Object) error {
-		if n, ok := item.(*corev1.Node); ok && InstanceID(n.Spec.ProviderID) == id {
-			found = n
-			return errFound
-		}
-		return nil
-	})
-	if err != nil && found == nil {
-		return nil, fmt.Errorf("listing nodes to find the one of instance %q: %w", id, err)
-	}
-	return found, nil
-}
-
-type foundError struct{}
-
-func (foundError) Error() string { return "found" }
-
-var errFound error = foundError{}
-
-func (c *Client) findByName(ctx context.Context, id string, names []string) (*corev1.Node, error) {
 	for _, name := range names {
 		if name == "" {
 			continue
@@ -136,7 +109,38 @@ func (c *Client) findByName(ctx context.Context, id string, names []string) (*co
 			return n, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // no Node is an answer, not an error
+	if !c.AnyName {
+		return nil, nil //nolint:nilnil // no Node is an answer, not an error
+	}
+	var found []*corev1.Node
+	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
+		return c.Nodes.List(ctx, opts)
+	}))
+	pages.PageSize, pages.PageBufferSize = nodesAPage, 1 // Nodes are big, and the step's memory is small
+	err := pages.EachListItem(ctx, metav1.ListOptions{}, func(item runtime.Object) error {
+		if n, ok := item.(*corev1.Node); ok && InstanceID(n.Spec.ProviderID) == id {
+			found = append(found, n)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("listing nodes to find the one of instance %q: %w", id, err)
+	case len(found) == 0:
+		return nil, nil //nolint:nilnil // as above
+	case len(found) > 1:
+		return nil, hint.Errorf("delete those that are not its Node", "nodes %q and %q both say that they are instance %q", found[0].Name, found[1].Name, id)
+	}
+	return found[0], nil
+}
+
+// Verify refuses a Node whose name is none that EC2 gives its instance, unless AnyName is set.
+func (c *Client) Verify(n *corev1.Node, names []string) error {
+	if c.AnyName || slices.Contains(names, n.Name) {
+		return nil
+	}
+	return hint.Errorf("if nodes of this cluster have names of their own, set EKS_RECYCLE_NODE_NAMES=any for the installation; otherwise find out who made this Node",
+		"node %q says that it is instance %q, which EC2 calls %q", n.Name, InstanceID(n.Spec.ProviderID), names[0])
 }
 
 // Marked lists the Nodes that a recycle has marked as leaving, and those that it has marked as a replacement.
@@ -158,11 +162,6 @@ func (c *Client) ReplacementsOf(ctx context.Context, id string) ([]corev1.Node, 
 		return nil, fmt.Errorf("listing the nodes that replace instance %q: %w", id, err)
 	}
 	return nodes.Items, nil
-}
-
-// FindNamed is Find without the fallback to reading all Nodes.
-func (c *Client) FindNamed(ctx context.Context, id string, names []string) (*corev1.Node, error) {
-	return c.findByName(ctx, id, names)
 }
 
 // Delete deletes the Node of an instance that is shut down: also when its kubelet had registered anew meanwhile, but not
@@ -188,6 +187,26 @@ func (c *Client) Delete(ctx context.Context, n *corev1.Node) error {
 		return nil
 	}
 	return fmt.Errorf("deleting node %q: %w", n.Name, err)
+}
+
+// Usable says why a Node cannot take the place of another one yet, or "": it is not Ready, or cordoned, or has a taint that keeps
+// pods off and that the other one does not have, such as those of network and storage drivers that start.
+func Usable(n, instead *corev1.Node) (why string) {
+	if !Ready(n) {
+		return "is not Ready"
+	}
+	if n.Spec.Unschedulable {
+		return "is cordoned"
+	}
+	for _, t := range n.Spec.Taints {
+		if t.Effect == corev1.TaintEffectPreferNoSchedule || t.Key == TaintLeaving {
+			continue
+		}
+		if instead == nil || !slices.ContainsFunc(instead.Spec.Taints, func(o corev1.Taint) bool { return o.MatchTaint(&t) }) {
+			return "has taint " + t.ToString()
+		}
+	}
+	return ""
 }
 
 // KarpenterPool returns the Karpenter NodePool that a Node belongs to, or "".

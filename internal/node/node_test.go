@@ -3,7 +3,6 @@ package node_test
 import (
 	"bytes"
 	"log/slog"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -104,24 +103,30 @@ func requests(kube *fake.Clientset) (verbs []string) {
 	return verbs
 }
 
+// A kubelet can claim any providerID, but not another Node's name.
 func TestFind(t *testing.T) {
 	others := []*corev1.Node{newNode("a", "i-00000000000000001"), newNode("namesake", "i-00000000000000002")}
 	for name, c := range map[string]struct {
-		nodes []*corev1.Node
-		names []string
-		found string
-		calls []string
+		nodes   []*corev1.Node
+		names   []string
+		anyName bool
+		found   string
+		calls   []string
+		error   string
 	}{
-		"by its likeliest name":                {[]*corev1.Node{newNode("mine", id)}, []string{"mine", id}, "mine", []string{"get"}},
-		"by its second name":                   {[]*corev1.Node{newNode(id, id)}, []string{"mine", id}, id, []string{"get", "get"}},
-		"a Node of its name that is another's": {[]*corev1.Node{newNode("odd", id)}, []string{"namesake", id}, "odd", []string{"get", "get", "list"}},
-		"by no name, among all Nodes":          {[]*corev1.Node{newNode("odd", id)}, []string{"", id}, "odd", []string{"get", "list"}},
-		"not at all":                           {nil, []string{id}, "", []string{"get", "list"}},
+		"by its likeliest name":                        {[]*corev1.Node{newNode("mine", id)}, []string{"mine", id}, false, "mine", []string{"get"}, ""},
+		"by its second name":                           {[]*corev1.Node{newNode(id, id)}, []string{"mine", id}, false, id, []string{"get", "get"}, ""},
+		"a Node of its name that is another's":         {[]*corev1.Node{newNode("odd", id)}, []string{"namesake", id}, false, "", []string{"get", "get"}, ""},
+		"a Node with its providerID and another name":  {[]*corev1.Node{newNode("odd", id)}, []string{"", id}, false, "", []string{"get"}, ""},
+		"not at all":                                   {nil, []string{id}, false, "", []string{"get"}, ""},
+		"by no name, where names do not matter":        {[]*corev1.Node{newNode("odd", id)}, []string{"", id}, true, "odd", []string{"get", "list"}, ""},
+		"two with its providerID, if names are theirs": {[]*corev1.Node{newNode("odd", id), newNode("even", id)}, []string{id}, true, "", []string{"get", "list"}, "both say that they are instance"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nodes, kube := client(append(c.nodes, others...)...)
+			nodes.AnyName = c.anyName
 			n, err := nodes.Find(t.Context(), id, c.names)
-			if err != nil {
+			if (err == nil) != (c.error == "") || (err != nil && !strings.Contains(err.Error(), c.error)) {
 				t.Fatal(err)
 			}
 			if (n == nil) != (c.found == "") || (n != nil && n.Name != c.found) {
@@ -130,11 +135,44 @@ func TestFind(t *testing.T) {
 			if diff := cmp.Diff(c.calls, requests(kube)); diff != "" {
 				t.Errorf("calls (-want +got):\n%s", diff)
 			}
-			named, err := nodes.FindNamed(t.Context(), id, c.names)
-			if err != nil || (named != nil) != (c.found != "" && !slices.Contains(c.calls, "list")) {
-				t.Errorf("by name alone: %v, %v", named, err)
+			if n != nil && nodes.Verify(n, c.names) != nil {
+				t.Error("it is not verified")
 			}
 		})
+	}
+	nodes, _ := client()
+	if err := nodes.Verify(newNode("odd", id), []string{"mine", id}); err == nil || hint.Of(err) == "" {
+		t.Errorf("a Node with another name is taken: %v", err)
+	}
+}
+
+func TestUsable(t *testing.T) {
+	ready := func(n *corev1.Node) {
+		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	}
+	tainted := func(key string, effect corev1.TaintEffect) func(*corev1.Node) {
+		return func(n *corev1.Node) {
+			ready(n)
+			n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: key, Effect: effect})
+		}
+	}
+	instead := newNode("old", "i-1", tainted("dedicated", corev1.TaintEffectNoSchedule), tainted(node.TaintLeaving, corev1.TaintEffectNoSchedule))
+	for name, c := range map[string]struct {
+		change func(*corev1.Node)
+		why    string
+	}{
+		"Ready":                            {ready, ""},
+		"not Ready":                        {func(*corev1.Node) {}, "is not Ready"},
+		"cordoned":                         {func(n *corev1.Node) { ready(n); n.Spec.Unschedulable = true }, "is cordoned"},
+		"a driver that starts":             {tainted("ebs.csi.aws.com/agent-not-ready", corev1.TaintEffectNoExecute), "has taint ebs.csi.aws.com/agent-not-ready:NoExecute"},
+		"a taint that the other one has":   {tainted("dedicated", corev1.TaintEffectNoSchedule), ""},
+		"a taint that only warns":          {tainted("slow", corev1.TaintEffectPreferNoSchedule), ""},
+		"a taint that the other lacks":     {tainted("gpu", corev1.TaintEffectNoSchedule), "has taint gpu:NoSchedule"},
+		"one that is on its way out again": {tainted(node.TaintLeaving, corev1.TaintEffectPreferNoSchedule), ""},
+	} {
+		if why := node.Usable(newNode("n", id, c.change), instead); why != c.why {
+			t.Errorf("%s: %q, want %q", name, why, c.why)
+		}
 	}
 }
 
@@ -171,7 +209,7 @@ func TestReadyAndKarpenter(t *testing.T) {
 	}
 }
 
-func TestAwaitReady(t *testing.T) {
+func TestAwaitUsable(t *testing.T) {
 	for name, c := range map[string]struct {
 		after time.Duration // when the node becomes Ready; 0: it is, negative: never
 		took  time.Duration
@@ -200,9 +238,9 @@ func TestAwaitReady(t *testing.T) {
 					}()
 				}
 				before := time.Now()
-				got, err := nodes.AwaitReady(t.Context(), n, 10*time.Second)
-				if err != nil || (got != nil) != c.ready {
-					t.Errorf("node %v, error %v", got, err)
+				got := nodes.AwaitUsable(t.Context(), n, nil, 10*time.Second)
+				if got != c.ready {
+					t.Errorf("usable: %t", got)
 				}
 				if took := time.Since(before); took != c.took {
 					t.Errorf("it took %s, want %s", took, c.took)
@@ -246,6 +284,7 @@ func TestFindReadsNodesPageByPage(t *testing.T) {
 	}
 	api.nodes["odd"] = newNode("odd", id)
 	nodes := api.client(t, slog.New(slog.DiscardHandler))
+	nodes.AnyName = true
 	n, err := nodes.Find(t.Context(), id, nil)
 	if err != nil || n.GetName() != "odd" {
 		t.Errorf("found %v, error %v", n, err)

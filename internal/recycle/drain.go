@@ -9,14 +9,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
-	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
 // Drain waits for the pods that matter. It touches none.
 func (r *Recycle) Drain(ctx context.Context) error {
-	n, err := r.locate(ctx)
+	s, err := r.locate(ctx)
 	if errors.Is(err, errGone) {
 		return r.report.Done("%v", errGone)
 	}
@@ -24,22 +24,26 @@ func (r *Recycle) Drain(ctx context.Context) error {
 		return err
 	}
 	if r.DryRun {
-		return r.planDrain(ctx, n)
+		return r.planDrain(ctx, s.node)
 	}
-	if err := r.mayBeClosed(ctx, n); err != nil {
+	if err := checkCordoned(s); err != nil {
 		return err
 	}
-	return r.claimed(ctx, n, func(ctx context.Context) error {
-		if n, err = r.closed(ctx, n); err != nil {
-			return err
-		}
-		if n, err = r.nodes.Apply(ctx, n, node.WaitStarted(time.Now(), r.waitsFor())); err != nil {
-			return err
-		}
-		end, err := r.waitEnds(n)
+	return r.claimed(ctx, s, func(ctx context.Context) error {
+		n, err := r.requireCordoned(ctx, s)
 		if err != nil {
 			return err
 		}
+		err = r.held.Update(ctx, func(record *claim.Record) {
+			if record.DrainingSince.IsZero() {
+				record.DrainingSince = time.Now().UTC().Truncate(time.Second)
+			}
+			r.Request.write(record)
+		})
+		if err != nil {
+			return err
+		}
+		end := r.drainEnds(r.held.Record())
 		result, err := r.awaitPods(ctx, n, end)
 		r.waiting(result.Left)
 		switch {
@@ -93,19 +97,19 @@ type ending struct {
 	text, advice string
 }
 
-// waitEnds counts from the first attempt of the first workflow, or from the lifecycle event if its hook waits less long. Of
-// the hook's time it leaves a tenth, 15 minutes at most, to evict what is left.
-func (r *Recycle) waitEnds(n *corev1.Node) (ending, error) {
-	started, err := time.Parse(time.RFC3339, n.Annotations[node.AnnotationWaitStartedAt])
-	if err != nil {
-		return ending{}, hint.Errorf("remove the annotation to start the wait anew", "node %q has a malformed annotation %s: %w", n.Name, node.AnnotationWaitStartedAt, err)
+// drainEnds counts from the first attempt of the first workflow, or from the lifecycle event if its hook waits less long. Of
+// the hook's time it leaves a tenth, 15 minutes at most, to evict what is left. Nothing has begun without a time.
+func (r *Recycle) drainEnds(record claim.Record) ending {
+	started := record.DrainingSince
+	if started.IsZero() || started.After(time.Now()) {
+		started = time.Now()
 	}
 	end := ending{
 		at: started.Add(r.MaxWait), text: "after " + r.MaxWait.String(),
 		advice: "submit again with a longer max-wait, or with on-timeout=evict; step restore brings the node back",
 	}
 	if r.hook == nil {
-		return end, nil
+		return end
 	}
 	end.advice = "on-timeout=evict would have evicted them; on-failure says whether the instance waits on until the hook's heartbeat timeout"
 	last := r.hookEnds(started).Add(-min(r.hook.Global/10, 15*time.Minute))
@@ -113,12 +117,5 @@ func (r *Recycle) waitEnds(n *corev1.Node) (ending, error) {
 		end.at, end.hook = last, true
 		end.text = fmt.Sprintf("when the %s that lifecycle hook %s waits in all are nearly over", r.hook.Global, r.Hook.Name)
 	}
-	return end, nil
-}
-
-func mustBeClosed(n *corev1.Node) error {
-	if node.IsClosed(n) {
-		return nil
-	}
-	return hint.Errorf("run step taint first", "node %q is not cordoned and tainted: new pods could land on it", n.Name)
+	return end
 }

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
@@ -17,22 +18,23 @@ func (r *Recycle) Evict(ctx context.Context) error {
 	if r.KeepPods {
 		return r.report.Done("evict=false: what is left goes down with the instance")
 	}
-	n, err := r.locate(ctx)
+	s, err := r.locate(ctx)
 	if errors.Is(err, errGone) {
 		return r.report.Done("%v", errGone)
 	}
 	if err != nil {
 		return err
 	}
-	eviction := drain.Eviction{Selection: r.Pods, Everything: r.mayEvictAll(n), StillHere: r.stillHere(n)}
+	eviction := drain.Eviction{Selection: r.Pods, Everything: r.mayEvictAll(s.record), StillHere: r.stillHere(s.node)}
 	if r.DryRun {
-		return r.planEvict(ctx, n, eviction)
+		return r.planEvict(ctx, s.node, eviction)
 	}
-	if err := r.mayBeClosed(ctx, n); err != nil {
+	if err := checkCordoned(s); err != nil {
 		return err
 	}
-	return r.claimed(ctx, n, func(ctx context.Context) error {
-		if n, err = r.closed(ctx, n); err != nil {
+	return r.claimed(ctx, s, func(ctx context.Context) error {
+		n, err := r.requireCordoned(ctx, s)
+		if err != nil {
 			return err
 		}
 		if n, err = r.nodes.Apply(ctx, n, node.OutOfBalancers); err != nil {
@@ -54,18 +56,14 @@ func (r *Recycle) Evict(ctx context.Context) error {
 // stillHere asks whether the Node is still the one that is meant.
 func (r *Recycle) stillHere(n *corev1.Node) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
-		now, err := r.nodes.FindNamed(ctx, r.report.InstanceID, []string{n.Name})
+		now, err := r.nodes.Find(ctx, r.report.InstanceID, []string{n.Name})
 		return now != nil && now.UID == n.UID, err
 	}
 }
 
 // mayEvictAll reports that the wait for the pods that matter is over and the user chose to evict them then.
-func (r *Recycle) mayEvictAll(n *corev1.Node) bool {
-	if !r.EvictOnTimeout {
-		return false
-	}
-	end, err := r.waitEnds(n)
-	return err == nil && !time.Now().Before(end.at)
+func (r *Recycle) mayEvictAll(record *claim.Record) bool {
+	return r.EvictOnTimeout && record != nil && !record.DrainingSince.IsZero() && !time.Now().Before(r.drainEnds(*record).at)
 }
 
 func (r *Recycle) planEvict(ctx context.Context, n *corev1.Node, e drain.Eviction) error {

@@ -29,16 +29,17 @@ const lateNotice = 30 * time.Second
 // Interrupt closes a Node at once and evicts what can move. It takes no claim: the instance goes whoever else works on it. With
 // a deadline it tells the pods that matter when their grace period just fits, and without one it leaves them to finish.
 func (r *Recycle) Interrupt(ctx context.Context) error {
-	n, err := r.locate(ctx)
+	s, err := r.locate(ctx)
 	if errors.Is(err, errGone) {
 		return r.report.Done("%v", errGone)
 	}
 	if err != nil {
 		return err
 	}
+	n := s.node
 	eviction := drain.Eviction{Selection: r.Pods, Unwaited: r.Notice.Notice == 0, StillHere: r.stillHere(n)}
 	if r.Notice.Notice == 0 {
-		if err := r.isReplaced(ctx, n); err != nil {
+		if err := r.willBeReplaced(ctx, n); err != nil {
 			return err
 		}
 	} else {
@@ -53,7 +54,7 @@ func (r *Recycle) Interrupt(ctx context.Context) error {
 		return r.planEvict(ctx, n, eviction)
 	}
 	n, err = r.nodes.Apply(ctx, n, func(n *corev1.Node) {
-		node.Noticed(r.claims.Workflow, r.Notice.NoticedAt)(n)
+		node.Interrupted(r.claims.Workflow, r.Notice.NoticedAt)(n)
 		node.OutOfBalancers(n)
 	})
 	if err != nil {
@@ -92,10 +93,10 @@ func (r *Recycle) empty(ctx context.Context, n *corev1.Node, e drain.Eviction) e
 	return r.report.Done("node %s is closed and empty, %d pod(s) evicted", n.Name, evicted)
 }
 
-// isReplaced refuses a node that nobody replaces: closing it without a deadline would cost its group capacity for as long as
+// willBeReplaced refuses a node that nobody replaces: closing it without a deadline would cost its group capacity for as long as
 // EC2 leaves the instance running.
-func (r *Recycle) isReplaced(ctx context.Context, n *corev1.Node) error {
-	target, err := r.asg.Lookup(ctx, r.report.InstanceID)
+func (r *Recycle) willBeReplaced(ctx context.Context, n *corev1.Node) error {
+	target, err := r.asg.Lookup(ctx, r.report.InstanceID, "")
 	if err != nil {
 		return err
 	}

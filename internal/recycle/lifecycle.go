@@ -11,6 +11,7 @@ import (
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/drain"
+	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
 // Hook says which lifecycle action keeps the instance waiting, since when, and what becomes of it. Without a name there is
@@ -36,7 +37,7 @@ func (r *Recycle) Complete(ctx context.Context) error {
 	case r.DryRun:
 		return r.report.Done("would complete the lifecycle action of instance %s: %s", r.InstanceID, result)
 	case result == WaitOn:
-		return errors.Join(r.letGo(ctx, r.InstanceID), r.report.Done("the workflow %s: hook %s waits for instance %s until its heartbeat timeout, unless drain-terminating is submitted again", strings.ToLower(r.WorkflowStatus), r.Hook.Name, r.InstanceID))
+		return errors.Join(r.endMine(ctx), r.report.Done("the workflow %s: hook %s waits for instance %s until its heartbeat timeout, unless drain-terminating is submitted again", strings.ToLower(r.WorkflowStatus), r.Hook.Name, r.InstanceID))
 	}
 	if good {
 		err := r.WithHeartbeat(ctx, r.lookOnce)
@@ -55,29 +56,41 @@ func (r *Recycle) Complete(ctx context.Context) error {
 		return err
 	}
 	r.report.Change("instance %s: lifecycle action of hook %s completed: %s", r.InstanceID, r.Hook.Name, result)
-	return errors.Join(r.letGo(ctx, r.InstanceID), r.report.Done("lifecycle action of instance %s is completed: %s", r.InstanceID, result))
+	return errors.Join(r.endMine(ctx), r.report.Done("lifecycle action of instance %s is completed: %s", r.InstanceID, result))
 }
+
+// endMine ends the record of this workflow. Nothing but the claim is held by it.
+func (r *Recycle) endMine(ctx context.Context) error { return r.claims.End(ctx, r.InstanceID) }
 
 // lookOnce waits for pods that matter and came late.
 func (r *Recycle) lookOnce(ctx context.Context) error {
-	n, err := r.locate(ctx)
+	s, err := r.locate(ctx)
 	if err != nil {
 		return err
 	}
-	return r.lastLook(ctx, n)
+	return r.claimed(ctx, s, func(ctx context.Context) error { return r.finalPodCheck(ctx, s.node) })
 }
 
 // completedBefore tells an action that is over, by an earlier attempt or by the hook's timeout, from a token that was never
 // that of the waiting one.
 func (r *Recycle) completedBefore(ctx context.Context, none error) error {
-	target, err := r.asg.Lookup(ctx, r.InstanceID)
+	waits, err := r.stillWaits(ctx)
 	switch {
-	case err != nil && !errors.Is(err, asg.ErrUnknown):
+	case err != nil:
 		return err
-	case err == nil && target.Lifecycle() == asg.TerminatingWait:
+	case waits:
 		return none
 	}
-	return errors.Join(r.letGo(ctx, r.InstanceID), r.report.Done("lifecycle action of instance %s was over already", r.InstanceID))
+	return errors.Join(r.endMine(ctx), r.report.Done("lifecycle action of instance %s was over already", r.InstanceID))
+}
+
+// stillWaits reports whether the group says that the instance waits for a hook.
+func (r *Recycle) stillWaits(ctx context.Context) (bool, error) {
+	target, err := r.asg.Lookup(ctx, r.InstanceID, r.Hook.Group)
+	if errors.Is(err, asg.ErrUnknown) {
+		return false, nil
+	}
+	return err == nil && target.Group != nil && target.Group.Name == r.Hook.Group && target.Lifecycle() == asg.TerminatingWait, err
 }
 
 // WithHeartbeat runs act while heartbeats keep the lifecycle action waiting, if one is given. It refuses a stale token before
@@ -91,13 +104,16 @@ func (r *Recycle) WithHeartbeat(ctx context.Context, act func(context.Context) e
 		if err != nil {
 			return err
 		}
+		if waits, err := r.stillWaits(ctx); err != nil || !waits { // the token may be another instance's
+			return errors.Join(err, hint.Errorf("the event is over, or was about another instance",
+				"instance %q does not wait for a lifecycle hook in Auto Scaling group %q: %w", r.InstanceID, r.Hook.Group, asg.ErrNoAction))
+		}
 		r.hook = &hook
 	}
 	if !time.Now().Before(r.nextBeat) {
-		if err := r.asg.Heartbeat(ctx, r.Hook.LifecycleAction); err != nil {
+		if err := r.heartbeat(ctx); err != nil {
 			return err
 		}
-		r.nextBeat = time.Now().Add(r.betweenBeats())
 	}
 	alive, end := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -107,6 +123,32 @@ func (r *Recycle) WithHeartbeat(ctx context.Context, act func(context.Context) e
 	<-ended
 	if cause := context.Cause(alive); err != nil && cause != nil && ctx.Err() == nil && !errors.Is(cause, context.Canceled) {
 		return cause
+	}
+	return err
+}
+
+// actionUnknownFor is how long Auto Scaling may know no lifecycle action while the group says that the instance waits: right
+// after the event it sometimes does.
+const actionUnknownFor = 3 * time.Minute
+
+// heartbeat records one. Its error is uncertain for a while if the group contradicts it.
+func (r *Recycle) heartbeat(ctx context.Context) error {
+	err := r.asg.Heartbeat(ctx, r.Hook.LifecycleAction)
+	if err == nil {
+		r.noAction, r.nextBeat = time.Time{}, time.Now().Add(r.betweenBeats())
+		return nil
+	}
+	if !errors.Is(err, asg.ErrNoAction) {
+		return err
+	}
+	if waits, lookErr := r.stillWaits(ctx); lookErr != nil || !waits {
+		return errors.Join(err, lookErr)
+	}
+	if r.noAction.IsZero() {
+		r.noAction = time.Now()
+	}
+	if time.Since(r.noAction) < actionUnknownFor {
+		return fmt.Errorf("%w: %w", err, ErrUncertain)
 	}
 	return err
 }
@@ -129,15 +171,14 @@ func (r *Recycle) beat(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		err := r.asg.Heartbeat(ctx, r.Hook.LifecycleAction)
+		err := r.heartbeat(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // the step is over, whatever became of this one
 		case err == nil:
-			r.nextBeat = time.Now().Add(r.betweenBeats())
 		case r.wait.Transient(err):
 			r.log.WarnContext(ctx, "heartbeat failed, trying again", "err", err)
-			r.nextBeat = time.Now().Add(min(r.betweenBeats()/8, time.Minute))
+			r.nextBeat = time.Now().Add(min(r.betweenBeats()/8, 20*time.Second))
 		default:
 			return err
 		}

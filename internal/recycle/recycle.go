@@ -46,7 +46,6 @@ type Request struct {
 	EvictOnTimeout     bool
 	MaxWait            time.Duration // for the pods that matter, over all attempts
 	ReplacementTimeout time.Duration
-	SuspendAZRebalance bool
 	Fleet              string // that asked for the recycle; a Node that people want it to skip is then left alone
 	WorkflowStatus     string // how the workflow ended; for Settle and Complete
 	DryRun             bool
@@ -68,10 +67,12 @@ type Recycle struct {
 	log    *slog.Logger
 	report *report.Report
 
-	held     *claim.Claim // once it is claimed
-	even     bool         // AZRebalance has been seen to
-	hook     *asg.Hook    // that keeps the instance waiting, once it is read
-	nextBeat time.Time    // when its next heartbeat is due
+	held               *claim.Claim // once it is claimed
+	rebalanceSuspended bool         // or was before
+	missing            time.Time    // since when something could not be found that another source knows
+	hook               *asg.Hook    // that keeps the instance waiting, once it is read
+	nextBeat           time.Time    // when its next heartbeat is due
+	noAction           time.Time    // since when AWS knows no lifecycle action
 }
 
 // ErrWindow is why the context of an attempt ends; the next one goes on where it stopped.
@@ -92,6 +93,8 @@ func New(request Request, c Clients, out *report.Report) *Recycle {
 		Request: request, asg: &c.AWS, nodes: c.Nodes, pods: c.Pods, claims: c.Claims, argo: c.Argo,
 		wait: c.AWS.Wait, log: out.Log, report: out,
 	}
-	r.asg.Alone = r.alone
+	r.asg.Alone = r.withGroupLock
+	r.asg.Guard(request.Cluster)
+	r.claims.Ended = r.ended
 	return r
 }

@@ -3,11 +3,13 @@ package recycle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
@@ -16,54 +18,90 @@ import (
 
 // Retire takes the instance out of its group, stops or terminates it, and deletes its Node.
 func (r *Recycle) Retire(ctx context.Context) error {
-	target, n, err := r.lookup(ctx)
+	s, err := r.lookup(ctx)
 	if err != nil {
 		return err
 	}
-	forward := retired(target, n)
 	if r.DryRun {
-		return r.planRetire(target)
+		return r.planRetire(s)
 	}
-	if !forward {
-		if err := mayRetire(target, n); err != nil {
-			return err
-		}
-		if err := r.mayBeClosed(ctx, n); err != nil {
-			return err
-		}
+	if err := mayRetire(s); err != nil {
+		return err
 	}
-	err = r.claimed(ctx, n, func(ctx context.Context) error {
-		if !forward {
-			if n, err = r.closed(ctx, n); err != nil {
+	return r.claimed(ctx, s, func(ctx context.Context) error {
+		if !s.stage.forward() {
+			if s.node, err = r.requireCordoned(ctx, s); err != nil {
 				return err
 			}
 		}
-		return r.takeOut(ctx, target, n)
+		return r.finish(ctx, s)
 	})
-	if err != nil {
+}
+
+// mayRetire refuses what no standby step has prepared.
+func mayRetire(s subject) error {
+	id := s.Instance.ID
+	switch {
+	case s.stage.forward():
+		return nil
+	case s.Group == nil:
+		return hint.Errorf("stop or terminate it by hand if nobody needs it", "instance %q belongs to no Auto Scaling group, and no recycle took it out", id)
+	case s.node == nil:
+		return fmt.Errorf("instance %q has no Node in this cluster", id)
+	case s.stage == Waiting, s.stage == Returning:
+		return hint.Errorf("run step standby first", "instance %q may not be retired: nothing says which instance took its place", id)
+	case s.stage != Replaced:
+		return hint.Errorf("run step standby first", "instance %q is %s, not on standby: stopping it now would cost the group capacity", id, s.Lifecycle())
+	default:
+		return checkCordoned(s)
+	}
+}
+
+// finish brings a recycle to its end, from wherever it is: it goes forward only once the detach is announced. The record goes
+// last: as long as it is there, it says what is left to do.
+func (r *Recycle) finish(ctx context.Context, s subject) error {
+	id := s.Instance.ID
+	replacement := s.Instance.Tags[asg.TagReplacement]
+	if all := r.held.Record().Replacements; len(all) > 0 {
+		replacement = all[0]
+	}
+	r.report.ReplacementInstance = replacement
+	if s.Group != nil {
+		if err := r.finalPodCheck(ctx, s.node); err != nil {
+			return err
+		}
+		if err := r.detach(ctx, s, replacement); err != nil {
+			return err
+		}
+	}
+	if err := r.asg.ShutDown(ctx, id, r.Action, r.podCheck(s.node)); err != nil {
 		return err
 	}
-	return r.leave(ctx, target.Instance.ID, n)
+	r.report.Change("instance %s: %s", id, r.Action.Past())
+	if s.node != nil {
+		r.nodes.Event(ctx, s.node, "RecycleDone", fmt.Sprintf("instance %s is %s", id, r.Action.Past()))
+		if err := r.nodes.Delete(ctx, s.node); err != nil {
+			return err
+		}
+		r.report.Change("node %s: deleted", s.node.Name)
+	}
+	if err := r.end(ctx, s.Target); err != nil {
+		return err
+	}
+	return r.report.Done("instance %s is %s, its Node is deleted", id, r.Action.Past())
 }
 
-// mayRetire refuses targets that no standby step has prepared.
-func mayRetire(t asg.Target, n *corev1.Node) error {
-	switch {
-	case t.Group == nil:
-		return hint.Errorf("stop or terminate it by hand if nobody needs it", "instance %q belongs to no Auto Scaling group, and no recycle took it out", t.Instance.ID)
-	case n == nil:
-		return fmt.Errorf("instance %q has no Node in this cluster", t.Instance.ID)
-	case t.Lifecycle() != asg.Standby:
-		return hint.Errorf("run step standby first", "instance %q is %s, not on standby: stopping it now would cost the group capacity", t.Instance.ID, t.Lifecycle())
-	default:
+func (r *Recycle) podCheck(n *corev1.Node) func(context.Context) error {
+	return func(ctx context.Context) error { return r.finalPodCheck(ctx, n) }
+}
+
+// finalPodCheck makes sure that no pod that matters runs on the node. One that tolerates every taint may have come late; it is
+// waited for like the others.
+func (r *Recycle) finalPodCheck(ctx context.Context, n *corev1.Node) error {
+	if n == nil {
 		return nil
 	}
-}
-
-// lastLook makes sure that no pod that matters runs on the node. One that tolerates every taint may have come late; it is
-// waited for like the others.
-func (r *Recycle) lastLook(ctx context.Context, n *corev1.Node) error {
-	if n == nil || r.mayEvictAll(n) {
+	if record := r.held.Record(); r.mayEvictAll(&record) {
 		return nil
 	}
 	left, err := r.pods.Left(ctx, n.Name, r.Pods)
@@ -78,105 +116,76 @@ func (r *Recycle) lastLook(ctx context.Context, n *corev1.Node) error {
 	return err
 }
 
-// takeOut goes forward only once the detach is made.
-func (r *Recycle) takeOut(ctx context.Context, t asg.Target, n *corev1.Node) error {
-	id := t.Instance.ID
-	replacement := t.Instance.Tags[asg.TagReplacement]
-	if n != nil && n.Annotations[node.AnnotationReplacement] != "" {
-		replacement = n.Annotations[node.AnnotationReplacement]
-	}
-	r.report.ReplacementInstance = replacement
-	if t.Group != nil {
-		if err := r.lastLook(ctx, n); err != nil {
-			return err
+// detach announces the detach in the record and in tags, which outlive Node and record, and makes it.
+func (r *Recycle) detach(ctx context.Context, s subject, replacement string) error {
+	id, before := s.Instance.ID, *s.Group
+	now := time.Now().UTC().Truncate(time.Second)
+	err := r.held.Update(ctx, func(record *claim.Record) {
+		if record.RetiringSince.IsZero() {
+			record.RetiringSince, record.Action = now, r.Action.String()
 		}
-		if err := r.detach(ctx, t, n, replacement); err != nil {
-			return err
-		}
-	}
-	if t.Instance.Gone() {
-		if err := r.sayWhatIsLeft(ctx, t.Instance); err != nil {
-			return err
-		}
-	}
-	if err := r.asg.ShutDown(ctx, id, r.Action, func(ctx context.Context) error { return r.lastLook(ctx, n) }); err != nil {
+	})
+	if err != nil {
 		return err
 	}
-	r.report.Change("instance %s: %s", id, r.Action.Past())
-	return r.releaseReplacements(ctx, id)
-}
-
-// leave gives back all that the recycle held. The Node goes last: as long as it is there, its name leads to the instance.
-func (r *Recycle) leave(ctx context.Context, id string, n *corev1.Node) error {
-	if err := r.letGo(ctx, id); err != nil {
-		return err
-	}
-	if n != nil {
-		r.nodes.Event(ctx, n, "RecycleDone", fmt.Sprintf("instance %s is %s", id, r.Action.Past()))
-		if err := r.nodes.Delete(ctx, n); err != nil {
-			return err
-		}
-		r.report.Change("node %s: deleted", n.Name)
-	}
-	return r.report.Done("instance %s is %s, its Node is deleted", id, r.Action.Past())
-}
-
-func (r *Recycle) detach(ctx context.Context, t asg.Target, n *corev1.Node, replacement string) error {
-	id, before := t.Instance.ID, *t.Group
-	if n != nil {
-		if _, err := r.nodes.Apply(ctx, n, node.Retiring(time.Now())); err != nil {
-			return err
-		}
-	}
-	if !t.Instance.Retiring() {
-		mark := asg.Retirement{At: time.Now(), Workflow: r.claims.Workflow, Group: before.Name, Node: r.report.NodeName, Replacement: replacement, Action: r.Action}
+	if !s.Instance.Retiring() && s.Instance.State != asg.Unknown {
+		mark := asg.Retirement{At: now, Workflow: r.claims.Workflow, Group: before.Name, Node: r.report.NodeName, Replacement: replacement, Action: r.Action}
 		if err := r.asg.MarkRetiring(ctx, id, mark); err != nil {
 			return err
 		}
 	}
-	after, err := r.asg.Detach(ctx, before.Name, id)
+	after, err := r.asg.Detach(ctx, before.Name, id, r.Action == asg.Terminate{} || s.Instance.Gone(), r.podCheck(s.node))
 	if err != nil {
 		return err
 	}
 	r.report.Change("instance %s: detached from Auto Scaling group %s", id, before.Name)
-	differences := asg.Compare(before, after, id)
-	for _, difference := range differences {
+	for _, difference := range asg.Compare(before, after, id) {
 		r.report.Warn(ctx, difference)
 	}
-	if len(differences) == 0 {
-		return nil
-	}
-	now, err := r.asg.Instance(ctx, id)
-	if err != nil || !now.Gone() {
-		return err
-	}
-	return r.sayWhatIsLeft(ctx, now)
+	return nil
 }
 
-// releaseReplacements gives newcomers that took the instance's place back to cluster-autoscaler.
+// releaseReplacements takes the marks off Nodes that took the instance's place: cluster-autoscaler may remove them again.
 func (r *Recycle) releaseReplacements(ctx context.Context, id string) error {
-	replacements, err := r.nodes.ReplacementsOf(ctx, id)
+	nodes, err := r.nodes.ReplacementsOf(ctx, id)
 	if err != nil {
 		return err
 	}
-	for i := range replacements {
-		if r.report.ReplacementInstance == node.InstanceID(replacements[i].Spec.ProviderID) {
-			r.report.ReplacementNode = replacements[i].Name
+	for i := range nodes {
+		if r.report.ReplacementInstance == node.InstanceID(nodes[i].Spec.ProviderID) {
+			r.report.ReplacementNode = nodes[i].Name
 		}
-		if _, err := r.nodes.Apply(ctx, &replacements[i], node.Released(id)); err != nil {
+		if _, err := r.nodes.Apply(ctx, &nodes[i], node.Released(id)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Recycle) planRetire(t asg.Target) error {
-	if t.Group != nil {
-		r.report.Change("instance %s: tag %s, detach from Auto Scaling group %s without decrementing its desired capacity %d", t.Instance.ID, asg.TagRetiredAt, t.Group.Name, t.Group.Desired)
+func (r *Recycle) planRetire(s subject) error {
+	if s.Group != nil {
+		r.report.Change("instance %s: tag %s, detach from Auto Scaling group %s without decrementing its desired capacity %d", s.Instance.ID, asg.TagRetiredAt, s.Group.Name, s.Group.Desired)
 	}
-	r.report.Change("instance %s: %s", t.Instance.ID, r.Action)
-	if r.report.NodeName != "" {
-		r.report.Change("node %s: delete", r.report.NodeName)
+	r.report.Change("instance %s: %s", s.Instance.ID, r.Action)
+	if s.node != nil {
+		r.report.Change("node %s: delete", s.node.Name)
 	}
-	return r.report.Done("would retire instance %s", t.Instance.ID)
+	return r.report.Done("would retire instance %s", s.Instance.ID)
+}
+
+// asRecorded takes over what the recycle was asked for from its record, for a run that finishes what another one began. A
+// record that says nothing leaves the run's own request.
+func (r *Recycle) asRecorded(record claim.Record) error {
+	if action, err := asg.ParseAction(record.Action); err == nil {
+		r.Action = action
+	}
+	if slices.Contains([]string{"fail", "evict"}, record.OnTimeout) {
+		r.EvictOnTimeout = record.OnTimeout == "evict"
+	}
+	pods, err := drain.ParseSelection(record.LabelSelector, record.Namespaces)
+	if err != nil {
+		return err
+	}
+	r.Pods = pods
+	return nil
 }

@@ -3,31 +3,32 @@ package recycle
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 )
 
-// suspendRebalance sees to it that the group does not even out its zones while a recycle is under way: an instance on
+// suspendable are the processes that a recycle suspends. No other one is resumed, whatever a record says.
+var suspendable = []string{asg.AZRebalance, asg.ScaleIn}
+
+// suspendRebalance sees to it that the group does not rebalance its zones while a recycle is in progress: an instance on
 // standby or detached can set that off, and it may terminate any other.
 func (r *Recycle) suspendRebalance(ctx context.Context, g asg.Group) error {
-	if g.Suspends(asg.AZRebalance) && (r.even || r.held.Suspended(asg.AZRebalance)) {
+	if g.Suspends(asg.AZRebalance) && (r.rebalanceSuspended || slices.Contains(r.held.Record().Suspends, asg.AZRebalance)) {
 		return nil
 	}
 	err := r.suspend(ctx, g.Name, asg.AZRebalance)
-	r.even = err == nil
+	r.rebalanceSuspended = err == nil
 	return err
 }
 
-// suspend suspends a process of the group for as long as any recycle wants it. Which recycles do is written on their
-// claims, before it is done; a suspension that nobody wrote down is another hand's and stays as it is.
+// suspend suspends a process of the group for as long as any recycle wants it. Which recycles do is written in their
+// records, before it is done; a suspension that nobody wrote down is another hand's and stays as it is.
 func (r *Recycle) suspend(ctx context.Context, group, process string) error {
-	if !r.SuspendAZRebalance {
-		return nil
-	}
-	return r.alone(ctx, group, func(ctx context.Context) error {
-		mine := r.held.Suspended(process)
+	return r.withGroupLock(ctx, group, func(ctx context.Context) error {
+		mine := slices.Contains(r.held.Record().Suspends, process)
 		others, err := r.othersSuspend(ctx, group, process)
 		if err != nil {
 			return err
@@ -36,7 +37,12 @@ func (r *Recycle) suspend(ctx context.Context, group, process string) error {
 		if err != nil || (!mine && !others && now.Suspends(process)) {
 			return err
 		}
-		if err := r.held.Suspends(ctx, group, process); err != nil {
+		err = r.held.Update(ctx, func(record *claim.Record) {
+			if !slices.Contains(record.Suspends, process) {
+				record.Group, record.Suspends = group, append(record.Suspends, process)
+			}
+		})
+		if err != nil {
 			return err
 		}
 		now, err = r.asg.Group(ctx, group)
@@ -44,7 +50,7 @@ func (r *Recycle) suspend(ctx context.Context, group, process string) error {
 		case err != nil, suspended && (mine || others):
 			return err
 		case suspended: // by somebody else, in this very moment
-			return r.held.Resumed(ctx, process)
+			return r.forgetSuspension(ctx, process)
 		}
 		r.report.Change("Auto Scaling group %s: %s suspended", group, process)
 		return r.asg.Suspend(ctx, group, process)
@@ -53,64 +59,83 @@ func (r *Recycle) suspend(ctx context.Context, group, process string) error {
 
 // othersSuspend reports whether another recycle of the group has the process suspended.
 func (r *Recycle) othersSuspend(ctx context.Context, group, process string) (bool, error) {
-	records, err := r.claims.Records(ctx)
-	for _, record := range records {
-		if slices.Contains(record.Suspends, process) && record.Group == group && record.InstanceID != r.report.InstanceID {
-			return true, nil
-		}
-	}
-	return false, err
+	records, _, err := r.claims.Records(ctx)
+	return slices.ContainsFunc(records, func(record claim.Record) bool {
+		return slices.Contains(record.Suspends, process) && record.Group == group && record.InstanceID != r.report.InstanceID
+	}), err
 }
 
 // resume ends this recycle's share in a suspension, and with the last share the suspension.
-func (r *Recycle) resume(ctx context.Context, held *claim.Claim, group, process string) error {
-	if !held.Suspended(process) {
+func (r *Recycle) resume(ctx context.Context, group, process string) error {
+	if !slices.Contains(r.held.Record().Suspends, process) {
 		return nil
 	}
-	return r.alone(ctx, group, func(ctx context.Context) error {
+	return r.withGroupLock(ctx, group, func(ctx context.Context) error {
 		others, err := r.othersSuspend(ctx, group, process)
 		if err != nil {
 			return err
 		}
-		if !others {
+		if !others && slices.Contains(suspendable, process) {
 			if err := r.asg.Resume(ctx, group, process); err != nil {
 				return err
 			}
 			r.report.Change("Auto Scaling group %s: %s resumed", group, process)
 		}
-		return held.Resumed(ctx, process)
+		return r.forgetSuspension(ctx, process)
 	})
 }
 
-// letGo gives back all that this workflow's recycle of the instance holds, or one that died before it. The claim goes last:
-// it says what there is to give back to a run that comes after a crash.
-func (r *Recycle) letGo(ctx context.Context, id string) error {
-	r.report.InstanceID = id
-	record, err := r.claims.Record(ctx, id)
-	if err != nil || record == nil || (record.Holder != r.claims.Holder && record.Live()) {
+func (r *Recycle) forgetSuspension(ctx context.Context, process string) error {
+	return r.held.Update(ctx, func(record *claim.Record) {
+		record.Suspends = slices.DeleteFunc(slices.Clone(record.Suspends), func(p string) bool { return p == process })
+	})
+}
+
+// trusted reports whether the record's group is the instance's own, so that something may follow from it for the group.
+func (r *Recycle) trusted(ctx context.Context, t asg.Target, record claim.Record) (bool, error) {
+	switch own := t.OwnGroup(); {
+	case record.Group == "":
+		return false, nil
+	case own != "":
+		return own == record.Group, nil
+	default: // EC2 knows nothing of it any more
+		return r.asg.WasMember(ctx, record.Group, record.InstanceID)
+	}
+}
+
+// release gives back all that the recycle holds and shares with others. The record itself stays.
+func (r *Recycle) release(ctx context.Context, t asg.Target) error {
+	record := r.held.Record()
+	trusted, err := r.trusted(ctx, t, record)
+	if err != nil {
 		return err
 	}
-	if len(record.Suspends) > 0 || record.Holder != r.claims.Holder {
-		held, err := r.claims.Acquire(ctx, id, nil, "")
-		if err != nil {
-			return err
-		}
-		err = held.Hold(ctx, func(ctx context.Context) error {
-			for _, process := range record.Suspends {
-				if err := r.resume(ctx, held, record.Group, process); err != nil {
-					return err
-				}
+	if trusted {
+		for _, process := range record.Suspends {
+			if err := r.resume(ctx, record.Group, process); err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
-			return err
 		}
 	}
-	if group := cmp.Or(record.Group, r.report.ASGName); group != "" { // a run that was killed may hold it
-		if err := r.claims.ReleaseGroup(ctx, group, id); err != nil {
-			return err
-		}
+	if group := cmp.Or(t.OwnGroup(), record.Group); group != "" { // a run that was killed may hold its lock
+		return r.claims.ReleaseGroupLock(ctx, group, record.InstanceID)
 	}
-	return r.claims.Release(ctx, id)
+	return nil
+}
+
+// end gives back all that the recycle holds, the record last: it says what there is to give back to a run that comes after a
+// crash.
+func (r *Recycle) end(ctx context.Context, t asg.Target) error {
+	if err := r.releaseReplacements(ctx, t.Instance.ID); err != nil {
+		return err
+	}
+	if err := r.release(ctx, t); err != nil {
+		return err
+	}
+	return r.claims.End(ctx, t.Instance.ID)
+}
+
+// park gives back what is shared with others, and keeps the record for whoever takes the recycle up again.
+func (r *Recycle) park(ctx context.Context, t asg.Target) error {
+	return errors.Join(r.release(ctx, t), r.held.Park(ctx))
 }

@@ -1,11 +1,10 @@
 package recycle
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,181 +13,176 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
-	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 	"github.com/eks-recycle/eks-recycle/internal/report"
 )
 
-// Leftover is what a recycle left that no workflow works on any more.
+// Leftover is what a recycle left that no workflow works on any more. Settled says that the sweep put it right.
 type Leftover struct {
 	InstanceID, NodeName string
 	Workflow             string
 	What                 []string // that was found
 	Outcome              string
-
-	record *claim.Record
-	node   *corev1.Node
-	busy   bool // somebody renews a claim
+	settled              bool
 }
 
-// Sweep finds claims, marks on Nodes and suspensions of workflows that were terminated or deleted, and settles them as
-// their exit handlers would have. What a person began from a laptop, and what settle left on standby for a person to
-// decide on, it lists only.
+// Sweep finds the records of workflows that were terminated or deleted, and settles them as their exit handlers would have; and
+// marks on Nodes whose recycle is over, and takes them off. What a person began from a laptop, and what is parked for a person
+// to decide on, it lists only. One that cannot be settled holds up no other.
 func (r *Recycle) Sweep(ctx context.Context) (remaining []Leftover, err error) {
-	found, err := r.leftovers(ctx)
+	records, unreadable, err := r.claims.Records(ctx)
 	if err != nil {
 		return nil, err
 	}
+	r.report.Begun = true
 	var failures []error
-	settled := 0
-	for _, left := range found {
-		outcome, mine, err := r.whose(ctx, left)
-		switch {
-		case err != nil:
-			return nil, err
-		case outcome == "": // its workflow runs
-			continue
-		case mine && !r.DryRun:
-			if outcome, err = r.settleFor(ctx, left); err != nil {
-				failures = append(failures, fmt.Errorf("settling instance %s: %w", left.InstanceID, err))
-				outcome = err.Error()
-			} else {
-				settled++
-			}
+	add := func(l Leftover, err error) {
+		if err != nil {
+			failures = append(failures, fmt.Errorf("settling instance %s: %w", l.InstanceID, err))
+			l.Outcome = err.Error()
 		}
-		left.Outcome = outcome
-		r.log.InfoContext(ctx, "left behind", "instance", left.InstanceID, "node", left.NodeName, "workflow", left.Workflow, "what", strings.Join(left.What, ", "), "outcome", outcome)
-		remaining = append(remaining, *left)
+		if l.Outcome == "" { // its workflow runs
+			return
+		}
+		r.log.InfoContext(ctx, "left behind", "instance", l.InstanceID, "node", l.NodeName, "workflow", l.Workflow, "what", strings.Join(l.What, ", "), "outcome", l.Outcome)
+		remaining = append(remaining, l)
+	}
+	for _, name := range slices.Sorted(maps.Keys(unreadable)) {
+		add(Leftover{InstanceID: strings.TrimPrefix(name, "eks-recycle-"), What: []string{"Lease " + name}}, unreadable[name])
+	}
+	recorded := map[string]claim.Record{}
+	for _, record := range records {
+		recorded[record.InstanceID] = record
+		l := Leftover{InstanceID: record.InstanceID, NodeName: record.Node, Workflow: record.Workflow, What: []string{"claim of " + record.Holder}}
+		if record.Parked() {
+			l.What = []string{"parked recycle"}
+		}
+		for _, process := range record.Suspends {
+			l.What = append(l.What, fmt.Sprintf("%s of Auto Scaling group %s suspended", process, record.Group))
+		}
+		add(r.sweepRecord(ctx, l, record))
+		if ctx.Err() != nil {
+			return remaining, errors.Join(append(failures, context.Cause(ctx))...)
+		}
+	}
+	leaving, replacements, err := r.nodes.Marked(ctx)
+	if err != nil {
+		return remaining, errors.Join(append(failures, err)...)
+	}
+	for i := range leaving {
+		if id := node.InstanceID(leaving[i].Spec.ProviderID); recorded[id].InstanceID == "" {
+			add(r.sweepNode(ctx, id, &leaving[i]))
+		}
+	}
+	for i := range replacements {
+		if id := replacements[i].Labels[node.LabelReplaces]; recorded[id].InstanceID == "" {
+			add(r.sweepReplacement(ctx, id, &replacements[i]))
+		}
 	}
 	if err := errors.Join(failures...); err != nil {
 		return remaining, err
 	}
+	settled := 0
+	for _, l := range remaining {
+		if l.settled {
+			settled++
+		}
+	}
 	return remaining, r.report.Done("%d recycle(s) without a workflow found, %d settled", len(remaining), settled)
 }
 
-// leftovers gathers all traces of recycles in the cluster by instance, under way or not.
-func (r *Recycle) leftovers(ctx context.Context) ([]*Leftover, error) {
-	records, err := r.claims.Records(ctx)
-	if err != nil {
-		return nil, err
+// sweepRecord settles a recycle that nobody will, or says why not; no outcome means that somebody works on it.
+func (r *Recycle) sweepRecord(ctx context.Context, l Leftover, record claim.Record) (Leftover, error) {
+	if record.Live() {
+		return l, nil
 	}
-	leaving, replacements, err := r.nodes.Marked(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var all []*Leftover
-	of := func(id string) *Leftover {
-		i := slices.IndexFunc(all, func(l *Leftover) bool { return l.InstanceID == id })
-		if i < 0 {
-			i, all = len(all), append(all, &Leftover{InstanceID: id})
+	if !record.Parked() {
+		if !argo.IsWorkflow(record.Workflow) {
+			l.Outcome = fmt.Sprintf("left to %s, who runs the steps by hand: step settle --instance-id %s", record.Workflow, l.InstanceID)
+			return l, nil
 		}
-		return all[i]
-	}
-	for i := range leaving {
-		l := of(node.InstanceID(leaving[i].Spec.ProviderID))
-		l.node, l.NodeName, l.Workflow = &leaving[i], leaving[i].Name, leaving[i].Annotations[node.AnnotationWorkflow]
-		l.What = append(l.What, "taint and marks on its node")
-	}
-	for i := range replacements {
-		l := of(node.ReplacementFor(&replacements[i]))
-		l.What = append(l.What, "mark on replacement "+replacements[i].Name)
-	}
-	for i := range records {
-		l := of(records[i].InstanceID)
-		l.What = append(l.What, "claim of "+records[i].Holder)
-		for _, process := range records[i].Suspends {
-			l.What = append(l.What, fmt.Sprintf("%s of Auto Scaling group %s suspended", process, records[i].Group))
-		}
-		if l.busy = l.busy || records[i].Live(); !records[i].OnGroup {
-			l.record = &records[i]
-		}
-		l.NodeName, l.Workflow = cmp.Or(l.NodeName, records[i].Node), cmp.Or(records[i].Workflow, l.Workflow)
-	}
-	slices.SortFunc(all, func(a, b *Leftover) int { return strings.Compare(a.InstanceID, b.InstanceID) })
-	return all, nil
-}
-
-// whose says what is to become of a leftover; "" means that somebody works on it. mine says that the sweep may settle it.
-func (r *Recycle) whose(ctx context.Context, l *Leftover) (outcome string, mine bool, err error) {
-	if l.busy {
-		return "", false, nil
-	}
-	if l.record == nil && l.node != nil && node.IsNoticed(l.node) {
-		return fmt.Sprintf("AWS gave notice of it at %s: it goes with its instance; if that stays, bring it back: step restore --instance-id %s", l.node.Annotations[node.AnnotationNotice], l.InstanceID), false, nil
-	}
-	if !argo.IsWorkflow(l.Workflow) && l.Workflow != "" {
-		return fmt.Sprintf("left to %s, who runs the steps by hand: step settle --instance-id %s", l.Workflow, l.InstanceID), false, nil
-	}
-	uid := ""
-	if l.record != nil {
-		uid = l.record.Holder
-	}
-	ended := l.Workflow == ""
-	if !ended {
-		if ended, err = r.argo.Ended(ctx, l.Workflow, uid); err != nil || !ended {
-			return "", false, err
+		if ended, err := r.ended(ctx, record); err != nil || !ended {
+			return l, err
 		}
 	}
-	if l.record == nil && l.node != nil && l.node.Annotations[node.AnnotationReplacement] != "" && !node.IsRetiring(l.node) {
-		return fmt.Sprintf("stands by, replaced: submit it again to go on, or bring it back: step restore --instance-id %s", l.InstanceID), false, nil
-	}
-	return "would be settled", true, nil
-}
-
-// settleFor does the work of the exit handler that never ran, with the claim and the parameters of its workflow.
-func (r *Recycle) settleFor(ctx context.Context, l *Leftover) (outcome string, err error) {
 	request := r.Request
 	request.InstanceID, request.WorkflowStatus = l.InstanceID, "Failed"
-	if l.node != nil {
-		if err := request.waitAs(l.node.Annotations[node.AnnotationWaitsFor]); err != nil {
-			return "", err
-		}
-	}
-	if action := r.action(ctx, l.InstanceID); action != nil {
-		request.Action = action
-	}
-	claims := r.claims
-	claims.Workflow = cmp.Or(l.Workflow, claims.Workflow)
 	out := &report.Report{Log: r.log, Region: r.report.Region}
-	one := New(request, Clients{AWS: *r.asg, Nodes: r.nodes, Pods: r.pods, Claims: claims, Argo: r.argo}, out)
-	if _, err := one.claims.Acquire(ctx, l.InstanceID, l.node, ""); err != nil {
-		return "", err
+	client := *r.asg
+	client.Alone = nil
+	one := New(request, Clients{AWS: client, Nodes: r.nodes, Pods: r.pods, Claims: r.claims, Argo: r.argo}, out)
+	s, err := one.lookup(ctx)
+	switch {
+	case errors.Is(err, asg.ErrUnknown) && !errors.Is(err, ErrUncertain):
+		s = subject{Target: asg.Target{Instance: asg.Instance{ID: l.InstanceID, State: asg.Unknown}}, record: &record, stage: Gone}
+	case err != nil:
+		return l, err
 	}
-	err = one.Settle(ctx)
+	if record.Parked() && !s.stage.forward() && (s.stage == Replaced || s.stage == Waiting) {
+		l.Outcome = fmt.Sprintf("parked, %s: submit it again to go on, or bring it back: step restore --instance-id %s", s.stage, l.InstanceID)
+		return l, nil
+	}
+	if r.DryRun {
+		l.Outcome = fmt.Sprintf("would be settled: it is %s", s.stage)
+		return l, nil
+	}
+	if err := one.asRecorded(record); err != nil {
+		return l, err
+	}
+	err = one.claimed(ctx, s, func(ctx context.Context) error { return one.settle(ctx, s) })
 	r.report.Changes, r.report.Warnings = append(r.report.Changes, out.Changes...), append(r.report.Warnings, out.Warnings...)
-	return out.Message, err
-}
-
-// action is what the workflow wanted to become of an instance that it was taking out, or nil.
-func (r *Recycle) action(ctx context.Context, id string) asg.Action {
-	instance, err := r.asg.Instance(ctx, id)
-	if err != nil {
-		return nil // settle meets the same error and says it
+	var held *claim.HeldError
+	if errors.As(err, &held) { // somebody was quicker
+		return l, nil
 	}
-	action, _ := asg.ParseAction(instance.Tags[asg.TagAction])
-	return action
+	l.Outcome, l.settled = out.Message, err == nil
+	return l, err
 }
 
-// waitsFor is what a Node remembers of the pods that its recycle waits for.
-type waitsFor struct {
-	LabelSelector string `json:"labelSelector,omitempty"`
-	Namespace     string `json:"namespace,omitempty"`
-}
-
-func (r *Recycle) waitsFor() string {
-	text, _ := json.Marshal(waitsFor{r.Pods.Labels(), strings.Join(r.Pods.Namespaces, ",")}) // two strings always marshal
-	return string(text)
-}
-
-// waitAs takes over the pods that a Node says its recycle waits for.
-func (r *Request) waitAs(text string) (err error) {
-	if text == "" {
-		return nil
+// sweepNode is about a Node with the marks of a recycle of which there is no record. If its instance serves, they are taken off;
+// nothing is done to the instance.
+func (r *Recycle) sweepNode(ctx context.Context, id string, n *corev1.Node) (Leftover, error) {
+	l := Leftover{InstanceID: id, NodeName: n.Name, Workflow: n.Annotations[node.AnnotationWorkflow], What: []string{"taint and marks on its node"}}
+	if r.ofAnother(l.Workflow) {
+		return l, nil
 	}
-	var was waitsFor
-	if err := json.Unmarshal([]byte(text), &was); err != nil {
-		return fmt.Errorf("reading annotation %s: %w", node.AnnotationWaitsFor, err)
+	if node.IsInterrupted(n) {
+		l.Outcome = fmt.Sprintf("AWS gave notice of it at %s: it goes with its instance; if that stays: step restore --instance-id %s", n.Annotations[node.AnnotationInterruption], id)
+		return l, nil
 	}
-	r.Pods, err = drain.ParseSelection(was.LabelSelector, was.Namespace)
-	return err
+	target, err := r.asg.Lookup(ctx, id, "")
+	if err != nil && !errors.Is(err, asg.ErrUnknown) {
+		return l, err
+	}
+	if stage := StateOf(target, nil); err != nil || stage != Serving {
+		l.Outcome = fmt.Sprintf("no record says what is to become of it (%s): submit it again, or step restore --instance-id %s", stage, id)
+		return l, nil
+	}
+	return r.unmark(ctx, l, n, node.Restored)
+}
+
+// sweepReplacement takes the mark of a recycle that is over off a replacement.
+func (r *Recycle) sweepReplacement(ctx context.Context, id string, n *corev1.Node) (Leftover, error) {
+	l := Leftover{InstanceID: id, NodeName: n.Name, What: []string{"mark on replacement " + n.Name}}
+	return r.unmark(ctx, l, n, node.Released(id))
+}
+
+func (r *Recycle) unmark(ctx context.Context, l Leftover, n *corev1.Node, mark node.Mark) (Leftover, error) {
+	if l.Outcome = "its marks would be taken off"; r.DryRun {
+		return l, nil
+	}
+	if record, err := r.claims.Record(ctx, l.InstanceID); err != nil || record != nil { // it has begun meanwhile
+		l.Outcome = ""
+		return l, err
+	}
+	_, err := r.nodes.Apply(ctx, n, mark)
+	r.report.Change("node %s: marks of a recycle taken off", n.Name)
+	l.Outcome, l.settled = "its marks are taken off", err == nil
+	return l, err
+}
+
+// ofAnother reports that a workflow belongs to another installation, which sweeps for itself.
+func (r *Recycle) ofAnother(workflow string) bool {
+	namespace, _, found := strings.Cut(workflow, "/")
+	return found && namespace != r.claims.Namespace
 }

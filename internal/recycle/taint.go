@@ -5,73 +5,66 @@ import (
 	"errors"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
-
-	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
 // Taint cordons the Node and puts the hard taint on it.
 func (r *Recycle) Taint(ctx context.Context) error {
-	n, err := r.locate(ctx)
+	s, err := r.locate(ctx)
 	if errors.Is(err, errGone) {
 		return r.report.Done("%v", errGone)
 	}
 	if err != nil {
 		return err
 	}
-	closed := node.Closed(r.claims.Workflow)
-	if r.Hook.Name != "" { // the first heartbeat has said that its group is terminating it
-		closed = node.Noticed(r.claims.Workflow, r.Hook.Began)
+	mark := node.Cordoned(r.claims.Workflow)
+	if r.Hook.Name != "" { // its group is terminating it
+		mark = node.Interrupted(r.claims.Workflow, r.Hook.Began)
 	}
-	if node.Changes(n, closed) {
-		r.report.Change("node %s: cordon, taint %s:NoSchedule", n.Name, node.TaintLeaving)
+	if node.Changes(s.node, mark) {
+		r.report.Change("node %s: cordon, taint %s:NoSchedule", s.node.Name, node.TaintLeaving)
 	}
-	return r.claimed(ctx, n, func(ctx context.Context) error {
+	return r.claimed(ctx, s, func(ctx context.Context) error {
 		if r.DryRun {
-			return r.report.Done("would cordon and taint node %s", n.Name)
+			return r.report.Done("would cordon and taint node %s", s.node.Name)
 		}
 		if r.Hook.Name == "" {
-			if n, err = r.replaced(ctx, n); err != nil {
+			if err := r.checkReplaced(ctx); err != nil {
 				return err
 			}
+		} else if err := r.held.Update(ctx, func(record *claim.Record) { record.Hook = r.Hook.Name }); err != nil {
+			return err
 		}
-		after, err := r.nodes.Apply(ctx, n, closed)
+		after, err := r.cordon(ctx, s.node, mark)
 		if err != nil {
 			return err
 		}
-		if !node.IsClosed(after) {
-			return fmt.Errorf("tainting node %q: the API server kept it open", n.Name)
+		if !node.IsCordoned(after) {
+			return fmt.Errorf("tainting node %q: the API server kept it open", s.node.Name)
 		}
-		if r.held.Reborn(after) {
-			if err := r.held.Remember(ctx, after); err != nil {
-				return err
-			}
-		}
-		return r.report.Done("node %s is cordoned and tainted", n.Name)
+		return r.report.Done("node %s is cordoned and tainted", s.node.Name)
 	})
 }
 
-// replaced returns the Node if something took its place, so that it may be closed. A claim that was not this recycle's all
-// the time means that another one may have brought the node back since: then the Node is read anew, and what standby wrote
-// on it must still be there.
-func (r *Recycle) replaced(ctx context.Context, n *corev1.Node) (*corev1.Node, error) {
-	if r.held.Fresh {
-		var err error
-		if n, err = r.nodes.Get(ctx, n.Name); err != nil {
-			return nil, err
-		}
+// checkReplaced refuses to cordon a node that nothing took the place of. A claim that was not this recycle's all the time
+// means that another one may have brought the node back since: then AWS is asked.
+func (r *Recycle) checkReplaced(ctx context.Context) error {
+	record := r.held.Record()
+	if record.Replaced && !r.held.Taken {
+		return nil
 	}
-	if node.IsReplaced(n) || node.IsClosed(n) || r.held.Reborn(n) {
-		return n, nil
+	target, err := r.asg.Lookup(ctx, r.report.InstanceID, record.Group)
+	if err != nil {
+		return err
 	}
-	target, err := r.asg.Lookup(ctx, r.report.InstanceID)
-	if err != nil || retired(target, n) {
-		return n, err
+	switch stage := StateOf(target, &record); {
+	case stage == Replaced, stage.forward():
+		return nil
+	case stage == Waiting, stage == Returning:
+		return hint.Errorf("run step standby first", "node %q may not be cordoned: nothing says which instance took its place", r.report.NodeName)
+	default:
+		return hint.Errorf("submit again, or run step standby first", "node %q may not be cordoned: instance %q is not on standby, it never was or somebody brought it back", r.report.NodeName, target.Instance.ID)
 	}
-	if target.Lifecycle() == asg.Standby {
-		return nil, hint.Errorf("run step standby first", "node %q may not be closed: nothing says which instance took its place", n.Name)
-	}
-	return nil, hint.Errorf("submit again, or run step standby first", "node %q may not be closed: instance %q is not on standby, it never was or somebody brought it back", n.Name, target.Instance.ID)
 }

@@ -4,157 +4,275 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
+	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
+// subject is what a step is about: the instance with its group, its Node if it has one, the record of its recycle if there is
+// one, and how far that is. Steps that ask AWS for nothing know no group and no stage.
+type subject struct {
+	asg.Target
+	node   *corev1.Node
+	record *claim.Record
+	stage  Stage
+}
+
 // errGone says that the Node is no more because a recycle has retired its instance: for a step on it, nothing is left to do.
 var errGone = errors.New("the node is gone, its instance is retired or terminated")
 
-// locate finds instance and Node for the steps that need no AWS: the claim remembers the Node's name. It returns errGone
-// for an instance that a retire step has taken out already.
-func (r *Recycle) locate(ctx context.Context) (*corev1.Node, error) {
+// ErrUncertain is the cause of an error that only time can confirm: one source says that something is not there, and another
+// one that it is. It is waited out.
+var ErrUncertain = errors.New("it is asked for again")
+
+// uncertainFor is how long sources may contradict each other until the one that says "not there" is believed: EC2 is
+// eventually consistent (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
+const uncertainFor = 2 * time.Minute
+
+// joinsWithin is how long the Node of an instance that is being terminated is waited for, if the cluster has none.
+const joinsWithin = 10 * time.Minute
+
+// doubt returns an uncertain error until what could not be found has been missing for as long as within.
+func (r *Recycle) doubt(within time.Duration, err error) error {
+	if r.missing.IsZero() {
+		r.missing = time.Now()
+	}
+	if time.Since(r.missing) < within {
+		return fmt.Errorf("%w: %w", err, ErrUncertain)
+	}
+	return err
+}
+
+// lookup finds the subject of the steps that need AWS.
+func (r *Recycle) lookup(ctx context.Context) (s subject, err error) {
+	id := r.InstanceID
+	var named *corev1.Node
 	if r.Node != "" {
-		return r.byName(ctx)
+		if id, named, err = r.identify(ctx); err != nil {
+			return s, err
+		}
 	}
-	r.report.InstanceID = r.InstanceID
-	names := []string{r.InstanceID}
-	record, err := r.claims.Record(ctx, r.InstanceID)
-	if err != nil {
-		return nil, err
+	r.report.InstanceID = id
+	if s.record, err = r.claims.Record(ctx, id); err != nil {
+		return s, err
 	}
-	if record != nil {
-		names = []string{record.Node, r.InstanceID}
+	group := ""
+	if s.record != nil {
+		group = s.record.Group
+		if err := r.claims.Held(ctx, *s.record); err != nil && !r.DryRun {
+			return s, err // before anything is asked of AWS: this may be so for a long time
+		}
 	}
-	n, err := r.nodes.FindNamed(ctx, r.InstanceID, names)
-	if err != nil || n != nil {
-		return r.found(n), err
+	s.Target, err = r.asg.Lookup(ctx, id, group)
+	unknown := errors.Is(err, asg.ErrUnknown)
+	if err != nil && !unknown {
+		return s, err
 	}
-	instance, err := r.asg.Instance(ctx, r.InstanceID)
-	if err != nil {
-		return nil, err
+	if unknown || s.Instance.State == asg.Unknown {
+		if s.record == nil && named == nil {
+			return s, err // nobody has ever heard of it
+		}
+		if doubt := r.doubt(uncertainFor, fmt.Errorf("instance %q %w", id, asg.ErrUnknown)); errors.Is(doubt, ErrUncertain) {
+			return s, doubt
+		}
+		s.Instance = asg.Instance{ID: id, State: asg.Unknown, Tags: map[string]string{}}
+	} else {
+		r.missing = time.Time{}
 	}
-	n, err = r.nodes.Find(ctx, r.InstanceID, node.NamesOf(r.InstanceID, instance.PrivateDNSName, r.report.Region))
+	if s.Group != nil {
+		r.report.ASGName = s.Group.Name
+	}
+	if err := r.findNode(ctx, &s, named); err != nil {
+		return s, err
+	}
+	s.stage, r.report.Answered = StateOf(s.Target, s.record), true
+	return s, nil
+}
+
+// findNode finds the Node by the names that EC2 gives the instance, or checks the one that was named.
+func (r *Recycle) findNode(ctx context.Context, s *subject, named *corev1.Node) (err error) {
+	names := node.NamesOf(s.Instance.ID, s.Instance.PrivateDNSName, r.report.Region)
+	if s.record != nil && s.Instance.Gone() { // EC2 forgets the names of what is terminated
+		names = append(names, s.record.Node)
+	}
 	switch {
-	case err != nil || n != nil:
-		return r.found(n), err
-	case instance.Retiring(), instance.Gone():
-		return nil, errGone
+	case named == nil:
+		s.node, err = r.nodes.Find(ctx, s.Instance.ID, names)
 	default:
-		return nil, r.foreign(instance)
+		s.node, err = named, r.nodes.Verify(named, names)
 	}
-}
-
-func (r *Recycle) byName(ctx context.Context) (*corev1.Node, error) {
-	n, err := r.nodes.Get(ctx, r.Node)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if pool := node.KarpenterPool(n); pool != "" && node.InstanceID(n.Spec.ProviderID) == "" {
-		return nil, fmt.Errorf("node %q belongs to Karpenter NodePool %q and names no instance", n.Name, pool)
-	}
-	if id := node.InstanceID(n.Spec.ProviderID); id == "" {
-		return nil, hint.Errorf("Fargate and other virtual nodes cannot be recycled", "node %q has providerID %q, which names no EC2 instance", n.Name, n.Spec.ProviderID)
-	}
-	return r.found(n), nil
+	r.found(s.node, s.record)
+	return nil
 }
 
-func (r *Recycle) found(n *corev1.Node) *corev1.Node {
-	if n != nil {
-		r.report.NodeName, r.report.InstanceID = n.Name, node.InstanceID(n.Spec.ProviderID)
+// identify says which instance a Node's name means: the one that this workflow has claimed by that name, and otherwise the Node's.
+// Names are used again: the Node of that name may be another instance's by now.
+func (r *Recycle) identify(ctx context.Context) (id string, n *corev1.Node, err error) {
+	mine, err := r.claims.Mine(ctx, r.Node)
+	if err != nil {
+		return "", nil, err
 	}
-	return n
+	if mine != nil {
+		return mine.InstanceID, nil, nil
+	}
+	if n, err = r.nodes.Get(ctx, r.Node); err != nil {
+		return "", nil, err
+	}
+	id = node.InstanceID(n.Spec.ProviderID)
+	if pool := node.KarpenterPool(n); pool != "" && id == "" {
+		return "", nil, fmt.Errorf("node %q belongs to Karpenter NodePool %q and names no instance", n.Name, pool)
+	}
+	if id == "" {
+		return "", nil, hint.Errorf("Fargate and other virtual nodes cannot be recycled", "node %q has providerID %q, which names no EC2 instance", n.Name, n.Spec.ProviderID)
+	}
+	return id, n, nil
+}
+
+// locate finds the subject of the steps that need no AWS: the record remembers the Node's name. Its error is errGone for an
+// instance that has been retired or terminated.
+func (r *Recycle) locate(ctx context.Context) (s subject, err error) {
+	if r.Node != "" {
+		if s, err = r.lookup(ctx); err == nil && s.node == nil {
+			err = r.noNode(s)
+		}
+		return s, err
+	}
+	id := r.InstanceID
+	r.report.InstanceID = id
+	if s.record, err = r.claims.Record(ctx, id); err != nil {
+		return s, err
+	}
+	names := []string{id}
+	if s.record != nil {
+		names = append([]string{s.record.Node}, names...)
+	}
+	if s.node, err = r.nodes.Find(ctx, id, names); err != nil {
+		return s, err
+	}
+	if s.node != nil {
+		r.missing, r.report.Answered = time.Time{}, true
+		r.found(s.node, s.record)
+		return s, nil
+	}
+	if s, err = r.lookup(ctx); err == nil && s.node == nil {
+		err = r.noNode(s)
+	}
+	return s, err
+}
+
+// noNode says why an instance has no Node.
+func (r *Recycle) noNode(s subject) error {
+	switch {
+	case s.stage.forward(), s.Instance.Gone():
+		return errGone
+	case r.Hook.Name != "": // it may join yet, and pods with it
+		return r.doubt(joinsWithin, r.foreign(s.Instance))
+	default:
+		return r.foreign(s.Instance)
+	}
+}
+
+func (r *Recycle) found(n *corev1.Node, record *claim.Record) {
+	switch {
+	case n != nil:
+		r.report.NodeName = n.Name
+	case record != nil && record.Node != "":
+		r.report.NodeName = record.Node
+	}
 }
 
 func (r *Recycle) foreign(i asg.Instance) error {
 	if other := asg.OtherCluster(i, r.Cluster); other != "" {
 		return hint.Errorf("name that cluster with --cluster, or use its kubeconfig; if it is this one, the instance has not joined it", "instance %q has no Node in this cluster; it is tagged for cluster %q", i.ID, other)
 	}
-	return hint.Errorf("is this the right cluster (--cluster, --context)? has the instance joined it?", "instance %q has no Node in this cluster", i.ID)
+	return hint.Errorf("is this the right cluster (--cluster, --context)? has the instance joined it? if nodes have names of their own: EKS_RECYCLE_NODE_NAMES=any", "instance %q has no Node in this cluster", i.ID)
 }
 
-// lookup finds instance, group and Node for the steps that need AWS. The Node is nil if the cluster has none.
-func (r *Recycle) lookup(ctx context.Context) (asg.Target, *corev1.Node, error) {
-	id := r.InstanceID
-	var n *corev1.Node
-	if r.Node != "" {
-		var err error
-		if n, err = r.byName(ctx); err != nil {
-			return asg.Target{}, nil, err
-		}
-		id = r.report.InstanceID
+// ended answers for claims that have expired. A workflow's is orphaned once Argo says that the workflow has ended, or is gone;
+// a person's at once.
+func (r *Recycle) ended(ctx context.Context, record claim.Record) (bool, error) {
+	if !argo.IsWorkflow(record.Workflow) {
+		return true, nil
 	}
-	target, err := r.asg.Lookup(ctx, id)
-	if err != nil {
-		return asg.Target{}, nil, err
-	}
-	r.report.InstanceID = id
-	if target.Group != nil {
-		r.report.ASGName = target.Group.Name
-	}
-	if n == nil {
-		if n, err = r.nodes.Find(ctx, id, node.NamesOf(id, target.Instance.PrivateDNSName, r.report.Region)); err != nil {
-			return asg.Target{}, nil, err
-		}
-	}
-	return target, r.found(n), nil
+	return r.argo.Ended(ctx, record.Workflow, record.Holder)
 }
 
 // claimed runs act while this workflow holds the claim on the instance. When the claim is lost, act's context ends and
-// the error says why. The Node may be nil.
-func (r *Recycle) claimed(ctx context.Context, n *corev1.Node, act func(context.Context) error) error {
+// the error says why.
+func (r *Recycle) claimed(ctx context.Context, s subject, act func(context.Context) error) error {
 	if r.DryRun {
 		if err := r.claims.Free(ctx, r.report.InstanceID); err != nil {
 			r.report.Warn(ctx, err.Error())
 		}
 		return act(ctx)
 	}
-	held, err := r.claims.Acquire(ctx, r.report.InstanceID, n, r.report.ASGName)
-	if apierrors.IsNotFound(err) {
-		return hint.Errorf("create it, or name another with --lease-namespace", "claiming instance %q: namespace %q does not exist in the cluster", r.report.InstanceID, r.claims.Namespace)
-	}
+	held, err := r.claims.Acquire(ctx, r.report.InstanceID, func(record *claim.Record) {
+		if group := s.OwnGroup(); group != "" {
+			record.Group = group
+		}
+		if record.RetiringSince.IsZero() && s.stage.forward() { // its tags say so, and the record was lost
+			record.RetiringSince = time.Now().UTC().Truncate(time.Second)
+		}
+		if record.Node == "" && s.node != nil {
+			record.Node, record.NodeUID = s.node.Name, string(s.node.UID)
+		}
+	})
 	if err != nil {
 		return err
 	}
-	r.held = held
-	if held.From != "" && n != nil {
-		r.nodes.Event(ctx, n, "RecycleTakenOver", fmt.Sprintf("%s takes the recycle over from %s, which no longer renews its claim", r.claims.Workflow, held.From))
+	r.held, r.report.Begun = held, true
+	if held.From != "" && s.node != nil {
+		r.nodes.Event(ctx, s.node, "RecycleTakenOver", fmt.Sprintf("%s takes the recycle over from %s, which has ended", r.claims.Workflow, held.From))
 	}
 	return held.Hold(ctx, act)
 }
 
-// alone runs act while no other recycle changes the group, and waits for its turn.
-func (r *Recycle) alone(ctx context.Context, group string, act func(context.Context) error) error {
+// withGroupLock runs act while no other recycle changes the group, and waits for its turn.
+func (r *Recycle) withGroupLock(ctx context.Context, group string, act func(context.Context) error) error {
 	return r.claims.WithGroupLock(ctx, r.wait, group, r.report.InstanceID, act)
 }
 
-// mayBeClosed refuses a Node that is open and was not deleted since this recycle closed it, before anything is touched.
-func (r *Recycle) mayBeClosed(ctx context.Context, n *corev1.Node) error {
-	if node.IsClosed(n) {
-		return nil
-	}
-	record, err := r.claims.Record(ctx, r.report.InstanceID)
-	if err != nil || (record != nil && record.NodeUID != "" && record.NodeUID != string(n.UID)) {
-		return err
-	}
-	return mustBeClosed(n)
+// registeredAgain reports that the Node is another one than when the recycle began: it was deleted, and its kubelet has
+// registered anew. All marks are lost then.
+func registeredAgain(record *claim.Record, n *corev1.Node) bool {
+	return record != nil && record.NodeUID != "" && record.NodeUID != string(n.UID)
 }
 
-// closed returns the Node if nothing new is scheduled there. One that was deleted and has registered again in the middle
-// of the recycle has lost all marks, and is closed again; one that somebody opened by hand is their decision.
-func (r *Recycle) closed(ctx context.Context, n *corev1.Node) (*corev1.Node, error) {
-	if node.IsClosed(n) || !r.held.Reborn(n) {
-		return n, mustBeClosed(n)
+// checkCordoned refuses a Node that is open and was not registered again since this recycle cordoned it, before anything is
+// touched.
+func checkCordoned(s subject) error {
+	if node.IsCordoned(s.node) || registeredAgain(s.record, s.node) {
+		return nil
 	}
-	r.report.Warn(ctx, fmt.Sprintf("node %s was deleted and has registered again: it is cordoned and tainted anew", n.Name))
-	n, err := r.nodes.Apply(ctx, n, node.Closed(r.claims.Workflow))
+	return hint.Errorf("run step taint first", "node %q is not cordoned and tainted: new pods could land on it", s.node.Name)
+}
+
+// requireCordoned returns the Node if nothing new is scheduled there. One that was deleted and has registered again in the
+// middle of the recycle is cordoned again; one that somebody uncordoned by hand is their decision.
+func (r *Recycle) requireCordoned(ctx context.Context, s subject) (*corev1.Node, error) {
+	record := r.held.Record()
+	s.record = &record
+	if node.IsCordoned(s.node) || !registeredAgain(s.record, s.node) {
+		return s.node, checkCordoned(s)
+	}
+	r.report.Warn(ctx, fmt.Sprintf("node %s was deleted and has registered again: it is cordoned and tainted anew", s.node.Name))
+	return r.cordon(ctx, s.node, node.Cordoned(r.claims.Workflow))
+}
+
+// cordon marks a Node and writes down that it is the one.
+func (r *Recycle) cordon(ctx context.Context, n *corev1.Node, mark node.Mark) (*corev1.Node, error) {
+	after, err := r.nodes.Apply(ctx, n, mark)
 	if err != nil {
 		return nil, err
 	}
-	return n, r.held.Remember(ctx, n)
+	return after, r.held.Update(ctx, func(record *claim.Record) { record.Node, record.NodeUID = after.Name, string(after.UID) })
 }

@@ -12,7 +12,10 @@ import (
 // Report grows while a step runs. What a step does not know stays empty.
 type Report struct {
 	Log                                  *slog.Logger
+	Answered                             bool   // AWS and the cluster have answered: credentials were good
+	Begun                                bool   // something is claimed, or all is read: what is refused from here on was allowed
 	Message                              string // how it ended, in one line
+	Reason                               string // why it failed, where another step reacts to it
 	InstanceID, NodeName, ASGName        string
 	Region                               string
 	ReplacementInstance, ReplacementNode string
@@ -21,6 +24,9 @@ type Report struct {
 	Changes                              []string // made, or with --dry-run: that would be made
 	Warnings                             []string
 }
+
+// Skipped is the reason of a recycle that people asked to leave out before it began.
+const Skipped = "Skipped"
 
 // Done sets the message. It returns nil, so that a step can end with it.
 func (r *Report) Done(format string, args ...any) error {

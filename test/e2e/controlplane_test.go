@@ -25,7 +25,7 @@ func TestControlPlaneBreaksInMidDrain(t *testing.T) {
 	s, caught := all[0], all[1]
 	caught.configure(setting{"launchFailure", "InsufficientInstanceCapacity"})
 	s.batch(s.ids[0], "long", endless)
-	r, early := s.submit("instance-id="+s.ids[0], "claim-duration=10s"), caught.submit("instance-id="+caught.ids[0], "claim-duration=10s")
+	r, early := s.submit("instance-id="+s.ids[0]), caught.submit("instance-id="+caught.ids[0])
 	r.running("drain")
 	caught.onStandby()
 	t.Run("nothing is lost while the bus is away", func(t *testing.T) {

@@ -20,9 +20,9 @@ func TestRecycle(t *testing.T) {
 	s.batch(s.ids[1], "elsewhere", endless)
 	s.service(id, "web", 2, 2)
 
-	r := s.submit("instance-id="+id, "poll-window=8s")
+	r := s.submit("instance-id="+id)
 	s.awaitFinished("short")
-	r.triesAgain("drain", 2)
+	r.triesAgain("drain", 1)
 	s.finishes("long")
 	s.await(3*time.Minute, "an evict attempt that names the budget", func(ctx) (bool, string, error) {
 		message := r.message("evict")
