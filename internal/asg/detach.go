@@ -2,6 +2,7 @@ package asg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -169,14 +170,25 @@ func (c *Client) exitStandby(ctx context.Context, g Group, id string) error {
 	}
 }
 
+// forgottenAfter is how long EC2 may not know an instance until it is taken for terminated.
+const forgottenAfter = 2 * time.Minute
+
 // ShutDown stops or terminates an instance that belongs to no group and waits until that is done. Each time before it acts
 // it asks ready, whose error ends it.
 func (c *Client) ShutDown(ctx context.Context, id string, action Action, ready func(context.Context) error) error {
+	var missing time.Time // since when EC2 does not know it
 	return c.Wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		i, err := c.Instance(ctx, id)
+		if errors.Is(err, ErrUnknown) { // EC2 is eventually consistent; an hour after its end it has forgotten an instance
+			if missing.IsZero() {
+				missing = time.Now()
+			}
+			return time.Since(missing) >= forgottenAfter, err.Error(), nil
+		}
 		if err != nil {
 			return false, "", err
 		}
+		missing = time.Time{}
 		switch {
 		case i.State == "terminated", action.ended(i):
 			return true, "", nil

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/eks-recycle/eks-recycle/internal/awserr"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
@@ -194,6 +195,9 @@ func (c *Client) Launched(ctx context.Context, ids []string) (map[string]Launche
 		in := &ec2.DescribeInstancesInput{Filters: []ec2types.Filter{{Name: aws.String("instance-id"), Values: part}}}
 		for {
 			out, err := c.Instances.DescribeInstances(ctx, in)
+			if awserr.IsInstanceNotFound(err) {
+				break // as good as none
+			}
 			if err != nil {
 				return nil, fmt.Errorf("describing instances: %w", err)
 			}

@@ -67,12 +67,13 @@ type Recycle struct {
 	log    *slog.Logger
 	report *report.Report
 
-	held               *claim.Claim // once it is claimed
-	rebalanceSuspended bool         // or was before
-	missing            time.Time    // since when something could not be found that another source knows
-	hook               *asg.Hook    // that keeps the instance waiting, once it is read
-	nextBeat           time.Time    // when its next heartbeat is due
-	noAction           time.Time    // since when AWS knows no lifecycle action
+	held               *claim.Claim         // once it is claimed
+	rebalanceSuspended bool                 // or was before
+	missing            map[string]time.Time // since when something could not be found that another source knows
+	hook               *asg.Hook            // that keeps the instance waiting, once it is read
+	nextBeat           time.Time            // when its next heartbeat is due
+	noAction           time.Time            // since when AWS knows no lifecycle action
+	swept              []Leftover           // settled by earlier turns of a sweep
 }
 
 // ErrWindow is why the context of an attempt ends; the next one goes on where it stopped.
@@ -91,7 +92,7 @@ type Clients struct {
 func New(request Request, c Clients, out *report.Report) *Recycle {
 	r := &Recycle{
 		Request: request, asg: &c.AWS, nodes: c.Nodes, pods: c.Pods, claims: c.Claims, argo: c.Argo,
-		wait: c.AWS.Wait, log: out.Log, report: out,
+		wait: c.AWS.Wait, log: out.Log, report: out, missing: map[string]time.Time{},
 	}
 	r.asg.Alone = r.withGroupLock
 	r.asg.Guard(request.Cluster)

@@ -74,8 +74,10 @@ func (r *Recycle) finish(ctx context.Context, s subject) error {
 			return err
 		}
 	}
-	if err := r.asg.ShutDown(ctx, id, r.Action, r.podCheck(s.node)); err != nil {
-		return err
+	if s.Instance.State != asg.Unknown {
+		if err := r.asg.ShutDown(ctx, id, r.Action, r.podCheck(s.node)); err != nil {
+			return err
+		}
 	}
 	r.report.Change("instance %s: %s", id, r.Action.Past())
 	if s.node != nil {

@@ -52,7 +52,7 @@ func StateOf(t asg.Target, r *claim.Record) Stage {
 		return Retiring // by its group, where that detaches nothing from Standby
 	case strings.HasPrefix(state, "Terminat"):
 		return Terminating
-	case state == asg.Detaching && (retiring || r == nil && t.Instance.Retiring()):
+	case state == asg.Detaching && announced(t.Instance, r):
 		return Retiring
 	case state == asg.Detaching:
 		return Released
@@ -77,10 +77,18 @@ func StateOf(t asg.Target, r *claim.Record) Stage {
 	}
 }
 
+// announced reports that the record says that the instance is being taken out of its group, or, where there is none, its tags.
+func announced(i asg.Instance, r *claim.Record) bool {
+	if r == nil {
+		return i.Retiring() && !i.StartedAgain()
+	}
+	return !r.RetiringSince.IsZero()
+}
+
 // stateOutside is that of an instance which no group lists.
 func stateOutside(i asg.Instance, r *claim.Record) Stage {
 	switch {
-	case r != nil && !r.RetiringSince.IsZero(), r == nil && i.Retiring() && !i.StartedAgain():
+	case announced(i, r):
 		return Detached
 	case i.Gone():
 		return Gone

@@ -30,9 +30,10 @@ type Leftover struct {
 // marks on Nodes whose recycle is over, and takes them off. What a person began from a laptop, and what is parked for a person
 // to decide on, it lists only. One that cannot be settled holds up no other.
 func (r *Recycle) Sweep(ctx context.Context) (remaining []Leftover, err error) {
+	remaining = slices.Clone(r.swept) // what an earlier turn of this run has settled
 	records, unreadable, err := r.claims.Records(ctx)
 	if err != nil {
-		return nil, err
+		return remaining, err
 	}
 	r.report.Begun = true
 	var failures []error
@@ -46,6 +47,9 @@ func (r *Recycle) Sweep(ctx context.Context) (remaining []Leftover, err error) {
 		}
 		r.log.InfoContext(ctx, "left behind", "instance", l.InstanceID, "node", l.NodeName, "workflow", l.Workflow, "what", strings.Join(l.What, ", "), "outcome", l.Outcome)
 		remaining = append(remaining, l)
+		if l.settled {
+			r.swept = append(r.swept, l)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(unreadable)) {
 		add(Leftover{InstanceID: strings.TrimPrefix(name, "eks-recycle-"), What: []string{"Lease " + name}}, unreadable[name])

@@ -1,6 +1,7 @@
 package recycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,12 +39,18 @@ const uncertainFor = 2 * time.Minute
 // joinsWithin is how long the Node of an instance that is being terminated is waited for, if the cluster has none.
 const joinsWithin = 10 * time.Minute
 
+// What can be missing.
+const (
+	theInstance = "instance"
+	theNode     = "node"
+)
+
 // doubt returns an uncertain error until what could not be found has been missing for as long as within.
-func (r *Recycle) doubt(within time.Duration, err error) error {
-	if r.missing.IsZero() {
-		r.missing = time.Now()
+func (r *Recycle) doubt(what string, within time.Duration, err error) error {
+	if r.missing[what].IsZero() {
+		r.missing[what] = time.Now()
 	}
-	if time.Since(r.missing) < within {
+	if time.Since(r.missing[what]) < within {
 		return fmt.Errorf("%w: %w", err, ErrUncertain)
 	}
 	return err
@@ -51,9 +58,9 @@ func (r *Recycle) doubt(within time.Duration, err error) error {
 
 // lookup finds the subject of the steps that need AWS.
 func (r *Recycle) lookup(ctx context.Context) (s subject, err error) {
-	id := r.InstanceID
+	id := cmp.Or(r.InstanceID, r.report.InstanceID) // what a name meant once, it means to the end of this attempt
 	var named *corev1.Node
-	if r.Node != "" {
+	if id == "" {
 		if id, named, err = r.identify(ctx); err != nil {
 			return s, err
 		}
@@ -78,12 +85,12 @@ func (r *Recycle) lookup(ctx context.Context) (s subject, err error) {
 		if s.record == nil && named == nil {
 			return s, err // nobody has ever heard of it
 		}
-		if doubt := r.doubt(uncertainFor, fmt.Errorf("instance %q %w", id, asg.ErrUnknown)); errors.Is(doubt, ErrUncertain) {
+		if doubt := r.doubt(theInstance, uncertainFor, fmt.Errorf("instance %q %w", id, asg.ErrUnknown)); errors.Is(doubt, ErrUncertain) {
 			return s, doubt
 		}
 		s.Instance = asg.Instance{ID: id, State: asg.Unknown, Tags: map[string]string{}}
 	} else {
-		r.missing = time.Time{}
+		delete(r.missing, theInstance)
 	}
 	if s.Group != nil {
 		r.report.ASGName = s.Group.Name
@@ -159,7 +166,7 @@ func (r *Recycle) locate(ctx context.Context) (s subject, err error) {
 		return s, err
 	}
 	if s.node != nil {
-		r.missing, r.report.Answered = time.Time{}, true
+		r.report.Answered = true
 		r.found(s.node, s.record)
 		return s, nil
 	}
@@ -175,7 +182,7 @@ func (r *Recycle) noNode(s subject) error {
 	case s.stage.forward(), s.Instance.Gone():
 		return errGone
 	case r.Hook.Name != "": // it may join yet, and pods with it
-		return r.doubt(joinsWithin, r.foreign(s.Instance))
+		return r.doubt(theNode, joinsWithin, r.foreign(s.Instance))
 	default:
 		return r.foreign(s.Instance)
 	}

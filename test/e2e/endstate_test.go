@@ -148,7 +148,8 @@ func (s *scenario) claim() *coordinationv1.Lease {
 	leases, err := s.kube.CoordinationV1().Leases(s.cluster.Namespace).List(s.Context(), metav1.ListOptions{})
 	s.must(err)
 	for i := range leases.Items {
-		if leases.Items[i].Name == "eks-recycle-"+s.ids[0] {
+		holder := leases.Items[i].Spec.HolderIdentity
+		if leases.Items[i].Name == "eks-recycle-"+s.ids[0] && holder != nil && *holder != "" { // a parked recycle is nobody's
 			return &leases.Items[i]
 		}
 	}

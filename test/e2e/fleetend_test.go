@@ -52,7 +52,8 @@ func (s *scenario) held(want ...string) {
 	s.must(err)
 	var got []string
 	for _, l := range leases.Items {
-		if id, found := strings.CutPrefix(l.Name, "eks-recycle-"); found && slices.Contains(s.ids, id) {
+		id, found := strings.CutPrefix(l.Name, "eks-recycle-")
+		if found && slices.Contains(s.ids, id) && l.Spec.HolderIdentity != nil && *l.Spec.HolderIdentity != "" {
 			got = append(got, id)
 		}
 	}

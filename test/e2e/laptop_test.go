@@ -20,7 +20,7 @@ func TestStepsFromALaptop(t *testing.T) {
 	if node != s.ids[0] {
 		t.Fatalf("the node of %s is called %s", s.ids[0], node)
 	}
-	if code, early := s.byHand("taint", "--node", node); code != 1 || !strings.Contains(early.Message, "may not be closed") {
+	if code, early := s.byHand("taint", "--node", node); code != 1 || !strings.Contains(early.Message, "may not be cordoned") {
 		t.Errorf("step taint before step standby: exit %d, %+v", code, early)
 	}
 	s.done("settle", "--node", node) // it gives back the claim
