@@ -21,11 +21,11 @@ type Action interface {
 	call(ctx context.Context, api InstanceAPI, id string, dryRun bool) error
 }
 
-// The two actions.
-type (
-	Stop      struct{}
-	Terminate struct{}
-)
+// Stop stops the instance, which keeps its volumes.
+type Stop struct{}
+
+// Terminate terminates the instance.
+type Terminate struct{}
 
 // ParseAction reads an action as flags and tags have it.
 func ParseAction(text string) (Action, error) {

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
@@ -19,6 +21,7 @@ import (
 func (g *stage) act(ctx context.Context, kind string) {
 	g.note("someone", kind, nil)
 	g.count(&g.stats.Acts)
+	g.locked(func() { g.stats.saw(kind) })
 	state := g.groupState()
 	units := max(g.Group.Weight, 1)
 	target := g.ids[0]
@@ -63,6 +66,39 @@ func (g *stage) act(ctx context.Context, kind string) {
 			pause(ctx, 5*time.Second)
 			g.register(n)
 		}
+	case deletesForGood:
+		g.dropNode(target)
+	case registersLate:
+		if n := g.dropNode(target); n != nil {
+			pause(ctx, 10*time.Minute)
+			g.register(n)
+		}
+	case sweeps:
+		g.byHand(ctx, "wf-sweep", "sweep")
+	case restores:
+		g.byHand(ctx, "wf-someone", "restore")
+	case forgesMarks:
+		if other := g.another(); other != "" {
+			g.editNode(other, func(n *corev1.Node) {
+				n.Labels[replacesLabel], n.Labels[ownDomain+"leaving"], n.Annotations[ownDomain+"workflow"] = target, other, "argo/nobody"
+			})
+		}
+	case forgesRecord:
+		if other := g.another(); other != "" {
+			g.forgeRecord(other)
+		}
+	case forgesNode:
+		if other := g.another(); other != "" {
+			n := g.nodeOf(other).DeepCopy()
+			if n == nil {
+				return
+			}
+			n.Name, n.UID, n.ResourceVersion = forgedPrefix+other, "", ""
+			n.Labels[ownDomain+"leaving"] = other
+			_, _ = g.api.create("nodes", n)
+			pause(ctx, 5*time.Minute)
+			_ = g.api.remove("nodes", "", n.Name, nil)
+		}
 	case exitStandby:
 		g.witness.bringsBack(true)
 		_ = g.someone.move(ctx, "ExitStandby", ptr(group), []string{target}, nil)
@@ -74,6 +110,20 @@ func (g *stage) act(ctx context.Context, kind string) {
 			g.setReady(other, corev1.ConditionTrue)
 		}
 	}
+}
+
+// forgeRecord makes a record of another instance that says that it retires, and that its capacity was lowered.
+func (g *stage) forgeRecord(id string) {
+	holder := "nobody"
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
+		Name: leasePrefix + id, Namespace: "eks-recycle", Labels: map[string]string{"app.kubernetes.io/name": "eks-recycle"},
+		Annotations: map[string]string{
+			ownDomain + "workflow": "argo/nobody", ownDomain + "asg": group,
+			ownDomain + "record": `{"retiringSince":"1999-01-01T00:00:00Z","replaced":true,"action":"terminate","return":"{\"stage\":\"lowering\",\"desired\":9,\"weight\":7}"}`,
+		},
+	}}
+	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds, lease.Spec.RenewTime = &holder, ptr(int32(1)), &metav1.MicroTime{Time: time.Now()}
+	_, _ = g.api.create("leases", lease)
 }
 
 func (g *stage) ask(ctx context.Context, action string, form url.Values) {

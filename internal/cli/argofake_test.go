@@ -45,7 +45,7 @@ func (g *stage) workflowRuns(uid string, running bool) {
 
 // workflowName is that of the workflow that a step runs in. A person has none.
 func workflowName(uid string) string {
-	if strings.HasSuffix(uid, ".restore") {
+	if strings.HasSuffix(uid, "restore") {
 		return uid
 	}
 	return "argo/" + uid

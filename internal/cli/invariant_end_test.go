@@ -69,7 +69,7 @@ func (g *stage) atTheEnd() {
 // surplus is how much more than before the desired capacity may be, because a step said so.
 func (g *stage) surplus() int {
 	units := 0
-	for _, l := range g.lanes {
+	for _, l := range append(slices.Clone(g.lanes), g.beside...) {
 		for _, warning := range l.warnings {
 			if strings.Contains(warning, "one instance more than before") || strings.Contains(warning, "it changed while instance") {
 				units += max(g.Group.Weight, 1)

@@ -235,6 +235,9 @@ func memberOf(g awssim.GroupView, id string) *awssim.MemberView {
 // call is a call of a step that took effect.
 func (w *witness) call(c awssim.Call) {
 	target := w.targets[c.AccessKey]
+	if target == anyTarget { // a sweep works on what it holds
+		target = w.heldBy(c.AccessKey)
+	}
 	for key, value := range c.Params {
 		named := strings.HasPrefix(key, "InstanceId") || strings.HasPrefix(key, "ResourceId")
 		if named && value != target {
@@ -310,6 +313,19 @@ func (w *witness) holds(uid, target string) bool {
 	return lease != nil && lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity == uid && time.Now().Before(expiryOf(lease))
 }
 
+// anyTarget is that of a sweep.
+const anyTarget = "any"
+
+// heldBy is the instance that somebody holds the claim on.
+func (w *witness) heldBy(uid string) string {
+	for name := range w.leases {
+		if id, of := strings.CutPrefix(name, leasePrefix); of && w.holds(uid, id) {
+			return id
+		}
+	}
+	return ""
+}
+
 func (w *witness) claim(target string) string {
 	lease := w.leases[leasePrefix+target]
 	if lease == nil || lease.Spec.HolderIdentity == nil {
@@ -334,10 +350,18 @@ func (w *witness) kube(resource string, before, after object) {
 	case "nodes":
 		was, _ := before.(*corev1.Node)
 		is, _ := after.(*corev1.Node)
+		if isForged(was) || isForged(is) {
+			return
+		}
 		w.node(was, is)
 		w.recover()
 	}
 }
+
+// forgedPrefix begins the names of Nodes that only say that they are some instance.
+const forgedPrefix = "forged-"
+
+func isForged(n *corev1.Node) bool { return n != nil && strings.HasPrefix(n.Name, forgedPrefix) }
 
 func track[T object](all map[string]T, before, after object) {
 	if after == nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // process is one run of a step's binary, seen from outside: all its calls pass it. It is where calls take time, fail,
@@ -148,6 +149,10 @@ func (p *process) aws(ctx context.Context, service, action string, form url.Valu
 			return dropped()
 		case awsLost:
 			return errors.Join(dropped(), ignore(do()))
+		case awsNotFound:
+			if action == "DescribeInstances" {
+				return refused(http.StatusBadRequest, "InvalidInstanceID.NotFound", "The instance ID does not exist")
+			}
 		case awsBusy:
 			if service == "autoscaling" && !readsOnly(action) {
 				return refused(http.StatusBadRequest, "ScalingActivityInProgress", "The instance is busy.")
@@ -180,6 +185,8 @@ func (p *process) kube(ctx context.Context, verb, resource, name string, do func
 			}
 		case kubeExpired:
 			return apierrors.NewUnauthorized("the token has expired")
+		case kubeForbidden:
+			return apierrors.NewForbidden(schema.GroupResource{Resource: resource}, name, errors.New("an error was injected"))
 		case kubeCut:
 			p.api.dropWatches(false)
 		case kubeGone:

@@ -26,6 +26,21 @@ type schedule struct {
 	Away    []window
 	Crashes []crash
 	Acts    []act
+	Pending []pending // of the first lane's pods
+	Refused []refusal // workflows for the first member beside the first lane
+	Retried bool      // "argo retry": a workflow that failed runs again, under its own uid
+}
+
+// pending is a pod that does not start for a while: the first lane's process number At.
+type pending struct {
+	At  int
+	For time.Duration
+}
+
+// refusal is a workflow for a node that another one recycles: it tries once, fails, and its exit handler runs.
+type refusal struct {
+	After     time.Duration
+	Terminate bool
 }
 
 // groupShape is the group at the start. Its maximum is its desired capacity plus Room, its minimum that minus Slack.
@@ -99,6 +114,8 @@ const (
 	kubeExpired   = "kube 401"
 	kubeCut       = "kube watches dropped"
 	kubeGone      = "kube 410"
+	awsNotFound   = "aws not found"
+	kubeForbidden = "kube 403"
 )
 
 // window is a time in which the API server is away.
@@ -145,6 +162,13 @@ const (
 	recreateNode     = "delete and recreate the target's node"
 	exitStandby      = "bring the target back"
 	unreadyOther     = "another node is not Ready for a while"
+	sweeps           = "a sweep"
+	restores         = "somebody restores the target"
+	forgesMarks      = "forged marks on another node"
+	forgesRecord     = "a forged record of another instance"
+	forgesNode       = "a forged node of another instance"
+	deletesForGood   = "delete the target's node, whose kubelet is dead"
+	registersLate    = "delete the target's node, which registers ten minutes later"
 )
 
 var (
@@ -152,10 +176,12 @@ var (
 	acts    = []string{
 		raiseDesired, lowerDesired, raiseMax, lowerMin, raiseMin, terminateOther, stopOther, terminateTarget, stopTarget, rebalance, startRefresh,
 		refreshTerminate, suspendRebalance, suspendLaunch, uncordon, deleteNode, recreateNode, exitStandby, unreadyOther,
+		sweeps, sweeps, restores, forgesMarks, forgesRecord, forgesNode, deletesForGood, registersLate,
 	}
 	faults = []string{
 		awsThrottled, awsBroken, awsBrokenLate, awsDropped, awsLost, awsBusy, slow,
 		kubeThrottled, kubeBroken, kubeLost, kubeConflict, kubeExpired, kubeCut, kubeGone,
+		awsNotFound, kubeForbidden,
 	}
 )
 
@@ -186,6 +212,13 @@ func schedules() *rapid.Generator[schedule] {
 		if oneIn(t, 2) {
 			s.Crashes = rapid.SliceOfN(rapid.Custom(drawCrash), 1, 4).Draw(t, "crashes")
 		}
+		if oneIn(t, 4) {
+			s.Pending = rapid.SliceOfN(rapid.Custom(drawPending), 1, 2).Draw(t, "pending")
+		}
+		if oneIn(t, 4) {
+			s.Refused = rapid.SliceOfN(rapid.Custom(drawRefusal), 1, 3).Draw(t, "refused")
+		}
+		s.Retried = oneIn(t, 4)
 		if oneIn(t, 2) {
 			s.Acts = rapid.SliceOfN(rapid.Custom(drawAct), 1, 3).Draw(t, "acts")
 		}
@@ -262,6 +295,14 @@ func drawAct(t *rapid.T) act {
 	return act{time.Duration(rapid.IntRange(0, 900).Draw(t, "after")) * time.Second, among(t, acts)}
 }
 
+func drawPending(t *rapid.T) pending {
+	return pending{rapid.IntRange(1, 8).Draw(t, "at"), among(t, []time.Duration{10 * time.Minute, time.Minute, 45 * time.Minute})}
+}
+
+func drawRefusal(t *rapid.T) refusal {
+	return refusal{time.Duration(rapid.IntRange(0, 900).Draw(t, "after")) * time.Second, flip(t)}
+}
+
 // String is the schedule as a person reads it: what is at rest is left out.
 func (s schedule) String() string {
 	var out strings.Builder
@@ -281,5 +322,10 @@ func (s schedule) String() string {
 	say("API server away", len(s.Away), s.Away)
 	say("crashes", len(s.Crashes), s.Crashes)
 	say("acts", len(s.Acts), s.Acts)
+	say("pods pending", len(s.Pending), s.Pending)
+	say("refused workflows", len(s.Refused), s.Refused)
+	if s.Retried {
+		out.WriteString("\n  workflows that fail are retried")
+	}
 	return out.String()
 }

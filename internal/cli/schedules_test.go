@@ -3,9 +3,11 @@ package cli_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +38,19 @@ func TestRandomSchedules(t *testing.T) {
 	var mu sync.Mutex
 	var total stats
 	began := time.Now()
-	t.Cleanup(func() { t.Logf("%+v in %s", total, time.Since(began).Round(time.Second)) })
+	t.Cleanup(func() {
+		mix := total.Mix
+		total.Mix = nil
+		t.Logf("%+v in %s", total, time.Since(began).Round(time.Second))
+		for _, what := range slices.Sorted(maps.Keys(mix)) {
+			t.Logf("%7d %s", mix[what], what)
+		}
+		for _, kind := range acts { // what never happens is not tested
+			if mix[kind] == 0 && total.Schedules >= enoughSchedules && !t.Failed() {
+				t.Errorf("in %d schedules nobody did this: %s", total.Schedules, kind)
+			}
+		}
+	})
 	end := until(t)
 	if !end.IsZero() {
 		each = 1000

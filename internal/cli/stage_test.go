@@ -32,6 +32,7 @@ type stage struct {
 	start     time.Time
 	quiet     atomic.Bool // the mishaps are over
 	lanes     []*laneRun
+	beside    []*laneRun // that others ran
 
 	mu        sync.Mutex
 	workflows map[string]bool // that run, or have ended
@@ -44,6 +45,16 @@ type stage struct {
 type stats struct {
 	Schedules, Calls, Faults, Crashes, Acts     int
 	Recycled, BroughtBack, LeftStanding, Others int
+	Pending, Refused, Retried                   int
+	Mix                                         map[string]int // of acts, and of what steps found and how they ended
+}
+
+// saw counts something of the mix.
+func (s *stats) saw(what string) {
+	if s.Mix == nil {
+		s.Mix = map[string]int{}
+	}
+	s.Mix[what]++
 }
 
 func (s *stats) add(o stats) {
@@ -56,6 +67,15 @@ func (s *stats) add(o stats) {
 	s.BroughtBack += o.BroughtBack
 	s.LeftStanding += o.LeftStanding
 	s.Others += o.Others
+	s.Pending += o.Pending
+	s.Refused += o.Refused
+	s.Retried += o.Retried
+	for what, n := range o.Mix {
+		if s.Mix == nil {
+			s.Mix = map[string]int{}
+		}
+		s.Mix[what] += n
+	}
 }
 
 // entry is a line of the story, formatted only if someone wants to read it.
@@ -224,7 +244,10 @@ func (g *stage) prepareNode() {
 }
 
 func (g *stage) nodeOf(id string) *corev1.Node {
-	found, _ := g.api.list("nodes", "", func(o object) bool { return strings.HasSuffix(o.(*corev1.Node).Spec.ProviderID, "/"+id) })
+	found, _ := g.api.list("nodes", "", func(o object) bool {
+		n := o.(*corev1.Node)
+		return strings.HasSuffix(n.Spec.ProviderID, "/"+id) && !isForged(n)
+	})
 	if len(found) == 0 {
 		return nil
 	}
@@ -259,6 +282,9 @@ func (g *stage) run(ctx context.Context) {
 	}
 	for _, a := range g.Acts {
 		all.Go(func() { pause(ctx, a.After); g.act(ctx, a.Kind) })
+	}
+	for i, r := range g.Refused {
+		all.Go(func() { pause(ctx, r.After); g.refusedWorkflow(ctx, i, r) })
 	}
 	for _, w := range g.Away {
 		g.plan(w.From, func() { g.api.dropWatches(false) })
@@ -310,10 +336,10 @@ func (g *stage) addPod(name string, plan podPlan) {
 func (g *stage) newLane(i int, l lane) *laneRun {
 	name := fmt.Sprintf("wf-%d", i)
 	m := &mishaps{stage: g, name: name, rate: g.Rate}
-	if i == 0 {
-		m.faults, m.crashes = g.Faults, g.Crashes
-	}
 	run := &laneRun{lane: l, mishaps: m, target: g.ids[l.Member%len(g.ids)]}
+	if i == 0 {
+		m.faults, m.crashes, run.pending = g.Faults, g.Crashes, g.Pending
+	}
 	run.options = g.Options.of(g.base, run.target)
 	return run
 }

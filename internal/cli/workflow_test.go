@@ -25,6 +25,8 @@ type laneRun struct {
 	succeeded bool     // it needs nobody in the end
 	warnings  []string // that steps gave people
 	last      string   // what the last settle or restore said
+	processes int
+	pending   []pending
 }
 
 // recycleSteps are those of the workflow, in order; settle is its exit handler.
@@ -39,7 +41,14 @@ const (
 // submit runs workflows until one of them ends without having been stopped or terminated.
 func (l *laneRun) submit(ctx context.Context) (succeeded bool) {
 	for {
-		succeeded, stopped := l.workflow(ctx)
+		l.workflows++
+		uid := fmt.Sprintf("%s.%d", l.name, l.workflows)
+		succeeded, stopped := l.workflow(ctx, uid)
+		if !succeeded && !stopped && l.Retried && !l.quiet.Load() { // somebody presses the button in the UI
+			l.count(&l.stats.Retried)
+			pause(ctx, resubmitPause)
+			succeeded, stopped = l.workflow(ctx, uid)
+		}
 		if !stopped {
 			return succeeded
 		}
@@ -47,9 +56,7 @@ func (l *laneRun) submit(ctx context.Context) (succeeded bool) {
 	}
 }
 
-func (l *laneRun) workflow(ctx context.Context) (succeeded, stopped bool) {
-	l.workflows++
-	uid := fmt.Sprintf("%s.%d", l.name, l.workflows)
+func (l *laneRun) workflow(ctx context.Context, uid string) (succeeded, stopped bool) {
 	l.witness.knows(uid, l.target)
 	l.workflowRuns(uid, true)
 	defer l.workflowRuns(uid, false)
@@ -85,6 +92,13 @@ func (l *laneRun) step(ctx context.Context, uid, name, status string) (code int,
 
 // once runs a step's process.
 func (l *laneRun) once(ctx context.Context, uid, name, status string) (code int, crashed *crash) {
+	l.processes++
+	for _, p := range l.pending {
+		if p.At == l.processes && !l.quiet.Load() {
+			l.count(&l.stats.Pending)
+			pause(ctx, p.For)
+		}
+	}
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
 	p := &process{mishaps: l.mishaps, uid: uid, kill: kill}
@@ -107,7 +121,48 @@ func (l *laneRun) once(ctx context.Context, uid, name, status string) (code int,
 	}
 	l.note(l.name, fmt.Sprintf("step %s of %s: exit %d: %s %v", name, uid, code, result.Message, result.Warnings), nil)
 	l.last = result.Message + " " + result.Hint
+	l.locked(func() { l.stage.stats.saw(fmt.Sprintf("%s exits %d", name, code)) })
 	return code, p.end
+}
+
+func (g *stage) locked(do func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	do()
+}
+
+// refusedWorkflow is one for the first member beside the first lane: one attempt, and its exit handler.
+func (g *stage) refusedWorkflow(ctx context.Context, i int, r refusal) {
+	m := &mishaps{stage: g, name: fmt.Sprintf("wf-refused-%d", i)}
+	l := &laneRun{mishaps: m, target: g.ids[0]}
+	l.options = g.Options.of(g.base, l.target)
+	if r.Terminate {
+		l.options.Recycle.Action = asg.Terminate{}
+	}
+	uid := l.name + ".1"
+	g.count(&g.stats.Refused)
+	g.witness.knows(uid, l.target)
+	g.workflowRuns(uid, true)
+	defer g.workflowRuns(uid, false)
+	l.once(ctx, uid, "standby", "")
+	l.step(ctx, uid, "settle", "Failed")
+	g.locked(func() { g.beside = append(g.beside, l) })
+}
+
+// byHand runs a step beside all workflows: a sweep, or what somebody does.
+func (g *stage) byHand(ctx context.Context, name, step string) {
+	m := &mishaps{stage: g, name: name}
+	l := &laneRun{mishaps: m, target: g.ids[0]}
+	l.options = g.Options.of(g.base, l.target)
+	if step == "sweep" {
+		l.options.Recycle.InstanceID = ""
+	}
+	uid := fmt.Sprintf("%s.%d.%s", name, time.Now().UnixNano(), step)
+	g.witness.knows(uid, map[bool]string{true: anyTarget, false: l.target}[step == "sweep"])
+	g.workflowRuns(uid, true)
+	defer g.workflowRuns(uid, false)
+	l.step(ctx, uid, step, "")
+	g.locked(func() { g.beside = append(g.beside, l) })
 }
 
 // heard takes in a pod's log. It is there also when the pod was killed before it could give its result.
@@ -154,6 +209,8 @@ func (g *stage) finish(ctx context.Context) {
 	for _, l := range g.lanes {
 		l.conclude(ctx)
 	}
+	pause(ctx, 10*time.Minute)
+	g.byHand(ctx, "wf-sweep", "sweep")
 	pause(ctx, 10*time.Minute)
 }
 

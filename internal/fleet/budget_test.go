@@ -89,7 +89,7 @@ func TestNextKeepsEveryBudgetAndLeavesNoRoom(t *testing.T) {
 		sizes := map[string]int{"a": rapid.IntRange(1, 20).Draw(rt, "size"), "b": 3}
 		l := fleet.Limits{
 			MaxUnavailable: budget(t, rapid.SampledFrom([]string{"1", "2", "5", "10%", "50%"}).Draw(rt, "budget")),
-			PerZone: rapid.IntRange(0, 3).Draw(rt, "per zone"),
+			PerZone:        rapid.IntRange(0, 3).Draw(rt, "per zone"),
 		}
 		next := fleet.Next(waiting, underWay, sizes, l)
 		running := append(slices.Clone(underWay), next...)

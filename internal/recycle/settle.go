@@ -32,7 +32,7 @@ func (r *Recycle) Settle(ctx context.Context) error {
 		return r.report.Done("dry run: nothing to settle")
 	case s.record == nil && s.stage == Detached && s.node == nil && (s.Instance.Gone() || s.Instance.State == "stopped"):
 		return r.report.Done("recycled: instance %s is %s", s.Instance.ID, s.Instance.State)
-	case s.record == nil && !(s.stage == Detached && s.Instance.Tags[asg.TagWorkflow] == r.claims.Workflow):
+	case s.record == nil && (s.stage != Detached || s.Instance.Tags[asg.TagWorkflow] != r.claims.Workflow):
 		return r.report.Done("nothing was begun: instance %s is %s", s.Instance.ID, cmp.Or(s.Lifecycle(), s.Instance.State))
 	case s.record != nil && s.record.Parked():
 		return r.report.Done("the recycle of instance %s is parked: submit it again to go on, or bring the node back: step restore --instance-id %s", s.Instance.ID, s.Instance.ID)

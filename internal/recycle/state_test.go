@@ -80,7 +80,7 @@ func (s situation) gone() bool {
 func TestStateOfEverySituation(t *testing.T) {
 	rules := map[string]func(s situation, got Stage) bool{
 		"only what its recycle takes out goes forward": func(s situation, got Stage) bool {
-			byTags := s.record == "none" && s.tags != "untagged" && !(s.startedAgain && s.tags == "tagged")
+			byTags := s.record == "none" && s.tags != "untagged" && (!s.startedAgain || s.tags != "tagged")
 			announced := s.record == "retiring" || byTags && (s.lifecycle == "" || s.lifecycle == asg.Detaching) || s.lifecycle == asg.Standby && s.gone()
 			return !got.forward() || announced
 		},
@@ -89,10 +89,10 @@ func TestStateOfEverySituation(t *testing.T) {
 		},
 		"an announced detach goes on until the instance has left": func(s situation, got Stage) bool {
 			leaving := slices.Contains([]string{asg.Standby, asg.Detaching, "Terminating", asg.TerminatingWait, "Terminating:Proceed"}, s.lifecycle)
-			return !(s.record == "retiring" && leaving) || got == Retiring
+			return s.record != "retiring" || !leaving || got == Retiring
 		},
 		"and after that to the end": func(s situation, got Stage) bool {
-			return !(s.record == "retiring" && s.lifecycle == "") || got == Detached
+			return s.record != "retiring" || s.lifecycle != "" || got == Detached
 		},
 		"tags are nothing beside a record": func(s situation, got Stage) bool {
 			without := s
@@ -105,7 +105,8 @@ func TestStateOfEverySituation(t *testing.T) {
 			return s.lifecycle == "" || s.lifecycle == asg.Detaching || got == without.stage()
 		},
 		"started again, an instance is somebody's": func(s situation, got Stage) bool {
-			return !(s.lifecycle == "" && s.record == "none" && s.tags == "tagged" && s.startedAgain) || got == Released || got == Gone
+			again := s.lifecycle == "" && s.record == "none" && s.tags == "tagged" && s.startedAgain
+			return !again || got == Released || got == Gone
 		},
 		"on standby": func(s situation, got Stage) bool {
 			want := map[string]Stage{"none": Waiting, "begun": Waiting, "replaced": Replaced, "returning": Returning, "surplus": Returning, "forged": Waiting, "unread": Waiting, "retiring": Retiring}
@@ -162,7 +163,7 @@ func TestTheDocsExplainEveryStage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var named []string
-	for _, m := range regexp.MustCompile("(?m)^\\| \\*\\*([a-z ]+)\\*\\* \\|").FindAllSubmatch(page, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| \*\*([a-z ]+)\*\* \|`).FindAllSubmatch(page, -1) {
 		named = append(named, string(m[1]))
 	}
 	for _, stage := range stages() {

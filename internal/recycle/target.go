@@ -108,10 +108,9 @@ func (r *Recycle) findNode(ctx context.Context, s *subject, named *corev1.Node) 
 	if s.record != nil && s.Instance.Gone() { // EC2 forgets the names of what is terminated
 		names = append(names, s.record.Node)
 	}
-	switch {
-	case named == nil:
+	if named == nil {
 		s.node, err = r.nodes.Find(ctx, s.Instance.ID, names)
-	default:
+	} else {
 		s.node, err = named, r.nodes.Verify(named, names)
 	}
 	if err != nil {

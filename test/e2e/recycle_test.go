@@ -20,7 +20,7 @@ func TestRecycle(t *testing.T) {
 	s.batch(s.ids[1], "elsewhere", endless)
 	s.service(id, "web", 2, 2)
 
-	r := s.submit("instance-id="+id)
+	r := s.submit("instance-id=" + id)
 	s.awaitFinished("short")
 	r.triesAgain("drain", 1)
 	s.finishes("long")

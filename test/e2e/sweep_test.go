@@ -22,7 +22,7 @@ func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 	t.Parallel()
 	all := sideBySide(t, "sweep-launch", "sweep-drain", "sweep-detach", "sweep-beside")
 	launch, drain, detach, beside := all[0], all[1], all[2], all[3]
-	byID := func(s *scenario) recycle { return s.submit("instance-id="+s.ids[0]) }
+	byID := func(s *scenario) recycle { return s.submit("instance-id=" + s.ids[0]) }
 	for _, s := range []*scenario{drain, beside} {
 		s.batch(s.ids[0], "long", endless)
 	}
