@@ -175,7 +175,7 @@ func TestStepsWait(t *testing.T) {
 
 func TestOutputs(t *testing.T) {
 	want := map[string][]string{
-		"standby": {"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node", "message"},
+		"standby": {"instance-id", "node-name", "asg-name", "region", "replacement-instance-id", "replacement-node", "reason", "message"},
 		"taint":   {"message"},
 		"drain":   {"pods-waiting", "message"},
 		"evict":   {"pods-waiting", "message"},
