@@ -169,6 +169,18 @@ func (c *Client) member(ctx context.Context, group, id string) (Member, Group, e
 	return m, g, nil
 }
 
+// steady reads the group until two reads, an interval apart, show the same desired capacity. No recycle changes it meanwhile,
+// but one may have done so just before, and the first read may be older than that.
+func (c *Client) steady(ctx context.Context, r *Return) (m Member, g Group, err error) {
+	last := int32(-1)
+	err = c.Wait.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
+		m, g, err = c.member(ctx, r.Group, r.ID)
+		done, last = err == nil && g.Desired == last, g.Desired
+		return done, fmt.Sprintf("the desired capacity of Auto Scaling group %s is %d, as far as is known", r.Group, g.Desired), err
+	})
+	return m, g, err
+}
+
 // exit takes the target out of Standby, after lowering the desired capacity if that is the plan.
 func (c *Client) exit(ctx context.Context, r *Return) (exited bool, err error) {
 	m, g, err := c.member(ctx, r.Group, r.ID)
@@ -187,6 +199,9 @@ func (c *Client) exit(ctx context.Context, r *Return) (exited bool, err error) {
 			"bringing instance %q back into service: process Launch of Auto Scaling group %q is suspended", r.ID, r.Group)
 	}
 	if r.Memo.Stage == "" || r.Memo.Stage == Lowering && g.Desired == r.Memo.Desired || g.Desired != r.Memo.Desired && g.Desired != r.Memo.Desired-m.Weight {
+		if m, g, err = c.steady(ctx, r); err != nil || m.Lifecycle != Standby {
+			return err == nil, err
+		}
 		if err := r.keep(ctx, Memo{PlanReturn(g, r.ID, r.Baseline), g.Desired, m.Weight}); err != nil {
 			return false, err
 		}

@@ -14,6 +14,8 @@ import (
 	apitypes "k8s.io/apimachinery/pkg/types"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
@@ -218,4 +220,83 @@ func TestAClaimForDecades(t *testing.T) {
 			t.Errorf("exit %d: %s", o.code, o.result.Message)
 		}
 	})
+}
+
+// Another cluster's steps, which see a Node of the right name and a record of their own, change nothing of this one's.
+func TestAnotherClustersStepsChangeNothing(t *testing.T) {
+	for _, forged := range []string{
+		`{"replaced":true,"members":["i-1"]}`, `{"retiringSince":"2020-01-01T00:00:00Z","replaced":true,"action":"terminate"}`,
+		`{"return":"{\"stage\":\"lowering\",\"desired\":3,\"weight\":1}"}`, `{}`,
+	} {
+		for _, step := range []string{"standby", "taint", "drain", "evict", "retire", "settle", "restore", "sweep"} {
+			inWorld(t, nil, func(w *world) {
+				w.withArgo(workflow("a", "a", ""))
+				for _, before := range recycleSteps[:4] {
+					w.run("a", before, "--instance-id", w.ids[0])
+				}
+				lease := w.lease(w.ids[0])
+				if err := w.kube.CoordinationV1().Leases("eks-recycle").Delete(w.Context(), lease.Name, metav1.DeleteOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				w.forgedLease(w.ids[0], map[string]string{"eks-recycle.io/record": forged, "eks-recycle.io/suspends": "AZRebalance"}, nil)
+				w.withArgo()
+				w.sim.ForgetCalls()
+				flags := []string{"--cluster", "other", "--workflow-name", "argo/attacked", "--action", "terminate"}
+				if step != "sweep" {
+					flags = append(flags, "--instance-id", w.ids[0])
+				}
+				var o outcome
+				for range 3 {
+					if o = w.stepAs(w.Context(), "attacked", step, flags...); o.code != 75 {
+						break
+					}
+				}
+				if len(w.actions()) > 0 {
+					t.Errorf("record %s: step %s exits %d, %s: calls %v", forged, step, o.code, o.result.Message, w.actions())
+				}
+			})
+		}
+	}
+}
+
+// A process that somebody else has suspended is not resumed because a record of an instance that is not the group's says so.
+func TestARecordResumesNothingOfAnotherGroup(t *testing.T) {
+	for name, id := range map[string]func(*world) string{
+		"an instance of another group":  func(w *world) string { return w.ids[0] },
+		"an instance that nobody knows": func(*world) string { return "i-00000000" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				victim := w.createOther("victims")
+				w.suspendsIn(victim, "AZRebalance")
+				w.withArgo()
+				w.forgedLease(id(w), map[string]string{"eks-recycle.io/asg": victim, "eks-recycle.io/suspends": "AZRebalance"}, nil)
+				w.sim.ForgetCalls()
+				if o := w.run("sweep", "sweep"); len(w.actions()) > 0 || w.lease(id(w)) != nil {
+					t.Errorf("exit %d, calls %v; the record is left: %t", o.code, w.actions(), w.lease(id(w)) != nil)
+				}
+			})
+		})
+	}
+}
+
+// createOther makes another group of one instance.
+func (w *world) createOther(name string) string {
+	w.Helper()
+	_, err := w.groups.CreateAutoScalingGroup(w.Context(), &autoscaling.CreateAutoScalingGroupInput{
+		AutoScalingGroupName: &name, MinSize: aws.Int32(0), MaxSize: aws.Int32(3), DesiredCapacity: aws.Int32(1), AvailabilityZones: []string{w.region + "a"},
+		LaunchTemplate: &astypes.LaunchTemplateSpecification{LaunchTemplateName: aws.String("workers"), Version: aws.String("1")},
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	time.Sleep(3 * time.Minute)
+	return name
+}
+
+func (w *world) suspendsIn(name string, processes ...string) {
+	w.Helper()
+	if _, err := w.groups.SuspendProcesses(w.Context(), &autoscaling.SuspendProcessesInput{AutoScalingGroupName: &name, ScalingProcesses: processes}); err != nil {
+		w.Fatal(err)
+	}
 }

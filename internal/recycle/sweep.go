@@ -115,6 +115,7 @@ func (r *Recycle) sweepRecord(ctx context.Context, l Leftover, record claim.Reco
 	client := *r.asg
 	client.Alone = nil
 	one := New(request, Clients{AWS: client, Nodes: r.nodes, Pods: r.pods, Claims: r.claims, Argo: r.argo}, out)
+	one.missing = r.missing
 	s, err := one.lookup(ctx)
 	switch {
 	case errors.Is(err, asg.ErrUnknown) && !errors.Is(err, ErrUncertain):

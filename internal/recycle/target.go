@@ -47,6 +47,7 @@ const (
 
 // doubt returns an uncertain error until what could not be found has been missing for as long as within.
 func (r *Recycle) doubt(what string, within time.Duration, err error) error {
+	what += " " + r.report.InstanceID
 	if r.missing[what].IsZero() {
 		r.missing[what] = time.Now()
 	}
@@ -90,7 +91,7 @@ func (r *Recycle) lookup(ctx context.Context) (s subject, err error) {
 		}
 		s.Instance = asg.Instance{ID: id, State: asg.Unknown, Tags: map[string]string{}}
 	} else {
-		delete(r.missing, theInstance)
+		delete(r.missing, theInstance+" "+id)
 	}
 	if s.Group != nil {
 		r.report.ASGName = s.Group.Name
@@ -222,8 +223,8 @@ func (r *Recycle) claimed(ctx context.Context, s subject, act func(context.Conte
 		return act(ctx)
 	}
 	held, err := r.claims.Acquire(ctx, r.report.InstanceID, func(record *claim.Record) {
-		if group := s.OwnGroup(); group != "" {
-			record.Group = group
+		if group := s.OwnGroup(); group != "" && group != record.Group {
+			record.Group, record.Suspends = group, nil // what it says of another group is nobody's
 		}
 		if record.RetiringSince.IsZero() && s.stage.forward() { // its tags say so, and the record was lost
 			record.RetiringSince = time.Now().UTC().Truncate(time.Second)
