@@ -260,6 +260,66 @@ func TestAParkedRecycleIsLeftToPeople(t *testing.T) {
 	})
 }
 
+// The exit handler of a workflow that was refused leaves a parked recycle as it is.
+func TestARefusedWorkflowLeavesAParkedRecycleAlone(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.withArgo(workflow("a", "a", ""))
+		id := []string{"--instance-id", w.ids[0]}
+		w.run("a", "standby", id...)
+		w.run("a", "taint", id...)
+		w.run("a", "settle", append(id, "--workflow-status", "Failed")...)
+		w.withArgo()
+		w.suspends("Launch") // so that the next one is refused
+		w.sim.ForgetCalls()
+		before, node := w.lease(w.ids[0]), w.nodeOf(w.ids[0])
+		if o := w.run("b", "standby", id...); o.code != 1 {
+			t.Fatalf("standby exits %d: %s", o.code, o.result.Message)
+		}
+		if o := w.run("b", "settle", append(id, "--workflow-status", "Failed")...); o.code != 0 || !strings.Contains(o.result.Message, "parked") {
+			t.Errorf("settle exits %d: %s", o.code, o.result.Message)
+		}
+		after := w.lease(w.ids[0])
+		if after == nil || after.Annotations["eks-recycle.io/workflow"] != before.Annotations["eks-recycle.io/workflow"] || after.Spec.HolderIdentity != nil || w.nodeOf(w.ids[0]).ResourceVersion != node.ResourceVersion || len(w.actions()) > 0 {
+			t.Errorf("the record was %+v and is %+v; calls %v", before.Annotations, after, w.actions())
+		}
+	})
+}
+
+// Marks without a record are taken off a Node only if its instance serves, and never those of another installation.
+func TestASweepAndMarksWithoutARecord(t *testing.T) {
+	for name, c := range map[string]struct {
+		workflow string
+		standby  bool
+		taken    bool // off
+	}{
+		"the instance serves":           {"eks-recycle/a", false, true},
+		"the instance is on standby":    {"eks-recycle/a", true, false},
+		"another installation's":        {"team-b/a", false, false},
+		"somebody's who worked by hand": {"alice@laptop:1", false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.withArgo()
+				if c.standby {
+					w.done("standby", "--instance-id", w.ids[0])
+					if err := w.kube.CoordinationV1().Leases("eks-recycle").Delete(w.Context(), "eks-recycle-"+w.ids[0], metav1.DeleteOptions{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.editNode(w.ids[0], func(n *corev1.Node) {
+					n.Labels["eks-recycle.io/leaving"], n.Annotations["eks-recycle.io/workflow"] = w.ids[0], c.workflow
+					n.Spec.Taints = []corev1.Taint{{Key: leavingTaint, Effect: corev1.TaintEffectPreferNoSchedule}}
+				})
+				w.sim.ForgetCalls()
+				o := w.run("sweep", "sweep")
+				if taken := len(w.nodeOf(w.ids[0]).Spec.Taints) == 0; taken != c.taken || len(w.actions()) > 0 {
+					t.Errorf("exit %d, %+v: the taint is taken off: %t; calls %v", o.code, o.result.Left, taken, w.actions())
+				}
+			})
+		})
+	}
+}
+
 // Outputs are never emptied by a tag that is not there yet: the next pods are placed by the Node's name.
 func TestOutputsOfARetirementThatWasKilledBetweenRecordAndTags(t *testing.T) {
 	inWorld(t, nil, func(w *world) {

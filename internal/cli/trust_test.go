@@ -195,8 +195,19 @@ func TestMarksFromBeforeMeanNothing(t *testing.T) {
 // A selection goes by the names that EC2 gives instances: a Node of another name cannot have one selected.
 func TestAForgedNodeSelectsNoInstance(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
+		real := w.nodeOf(w.ids[1]).Name
 		w.forgedNode("a-forged-one", w.ids[1])
-		w.editNode(w.ids[1], func(n *corev1.Node) { n.Labels["team"] = "b" })
+		forged, err := w.kube.CoreV1().Nodes().Get(w.Context(), "a-forged-one", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged.Spec.Taints, forged.Spec.Unschedulable = nil, false // to be selected
+		if _, err := w.kube.CoreV1().Nodes().Update(w.Context(), forged, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.kube.CoreV1().Nodes().Delete(w.Context(), real, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
 		if o := w.step("select", "--asg", group, "--requested"); o.code != 0 || len(o.result.Nodes) > 0 {
 			t.Errorf("exit %d, selected %+v", o.code, o.result.Nodes)
 		}
