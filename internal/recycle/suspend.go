@@ -91,16 +91,13 @@ func (r *Recycle) forgetSuspension(ctx context.Context, process string) error {
 	})
 }
 
-// trusted reports whether the record's group is the instance's own, so that something may follow from it for the group.
+// trusted reports whether the record's group is the instance's own, so that something may follow from it for the group. Where AWS
+// says which group that is, claimed has seen to it.
 func (r *Recycle) trusted(ctx context.Context, t asg.Target, record claim.Record) (bool, error) {
-	switch own := t.OwnGroup(); {
-	case record.Group == "":
-		return false, nil
-	case own != "":
-		return own == record.Group, nil
-	default: // EC2 knows nothing of it any more
-		return r.asg.WasMember(ctx, record.Group, record.InstanceID)
+	if t.OwnGroup() != "" || record.Group == "" {
+		return record.Group != "", nil
 	}
+	return r.asg.WasMember(ctx, record.Group, record.InstanceID) // EC2 knows nothing of the instance any more
 }
 
 // release gives back all that the recycle holds and shares with others. The record itself stays.
