@@ -81,7 +81,7 @@ func (r recycle) goesOn(step string, since time.Time) (uid types.UID) {
 	r.await(4*time.Minute, "step "+step+" to go on", func(ctx ctx) (bool, string, error) {
 		wf := r.get()
 		if wf.Status.Phase.Completed() {
-			return false, "", fmt.Errorf("workflow %s is %s: %s", r.name, wf.Status.Phase, wf.Status.Message)
+			return false, "", fmt.Errorf("workflow %s is %s: %s", r.name, wf.Status.Phase, r.said())
 		}
 		claim := r.claim()
 		switch {
