@@ -90,8 +90,8 @@ func (w Workflows) children(ctx context.Context, namespace, selector string) (al
 // Parent is the Workflow that a fleet runs in; zero if a person runs it by hand.
 type Parent struct{ Name, UID string }
 
-// Order is what a fleet asks for: a node to be recycled by a WorkflowTemplate.
-type Order struct {
+// Submission is what a fleet asks for: a node to be recycled by a WorkflowTemplate.
+type Submission struct {
 	Namespace, Template string
 	Fleet               string
 	Parent              Parent
@@ -104,7 +104,7 @@ var ErrTaken = errors.New("another fleet has a workflow for it")
 
 // Start creates the child of an order. One that is there already is taken for it if it runs or belongs to this fleet. What
 // an earlier fleet left, which has ended like its child, is deleted first. started is false if nothing had to be created.
-func (w Workflows) Start(ctx context.Context, o Order) (started bool, err error) {
+func (w Workflows) Start(ctx context.Context, o Submission) (started bool, err error) {
 	name := ChildName(o.Child.Instance)
 	client := w.Dynamic.Resource(workflows).Namespace(o.Namespace)
 	_, err = client.Create(ctx, o.workflow(name), metav1.CreateOptions{FieldManager: "eks-recycle"})
@@ -164,7 +164,7 @@ func Workflow(template, name string, parameters map[string]string) *unstructured
 	return w
 }
 
-func (o Order) workflow(name string) *unstructured.Unstructured {
+func (o Submission) workflow(name string) *unstructured.Unstructured {
 	w := Workflow(o.Template, name, o.Parameters)
 	w.SetNamespace(o.Namespace)
 	w.SetLabels(map[string]string{"app.kubernetes.io/name": "eks-recycle", LabelFleet: o.Fleet, LabelInstance: o.Child.Instance})

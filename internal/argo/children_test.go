@@ -126,7 +126,7 @@ func TestStart(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			order := argo.Order{
+			order := argo.Submission{
 				Namespace: "argo", Template: "recycle-node", Fleet: fleet, Parent: argo.Parent{Name: "nightly-1", UID: fleet}, Parameters: map[string]string{"b": "2", "a": "1"},
 				Child: argo.Child{Instance: instance, Node: "node-1", Group: "workers", Zone: "eu-central-1a"},
 			}

@@ -23,12 +23,12 @@ import (
 // account is a simulated AWS account in virtual time, behind the real SDK, with one group of three.
 type account struct {
 	*testing.T
-	sim    *awssim.Sim
-	groups *autoscaling.Client
-	ec2    *ec2.Client
-	client *asg.Client
-	ids    []string // the first members
-	memo   asg.Memo // of a bring-back
+	sim        *awssim.Sim
+	groups     *autoscaling.Client
+	ec2        *ec2.Client
+	client     *asg.Client
+	ids        []string       // the first members
+	checkpoint asg.Checkpoint // of a bring-back
 }
 
 const group = "workers"

@@ -217,8 +217,8 @@ func TestMarksOfARetirement(t *testing.T) {
 
 // bringBack runs one attempt. What it writes down, the next one finds.
 func (a *account) bringBack(ctx context.Context, baseline []string) (note string, err error) {
-	return a.client.BringBack(ctx, &asg.Return{Group: group, ID: a.ids[0], Baseline: baseline, Memo: a.memo, Keep: func(_ context.Context, m asg.Memo) error {
-		a.memo = m
+	return a.client.BringBack(ctx, &asg.Return{Group: group, ID: a.ids[0], Baseline: baseline, Checkpoint: a.checkpoint, Keep: func(_ context.Context, m asg.Checkpoint) error {
+		a.checkpoint = m
 		return nil
 	}})
 }
@@ -262,7 +262,7 @@ func TestABringBackIsCalledOff(t *testing.T) {
 			a.Fatalf("desired capacity %d, error %v", a.group().Desired, err)
 		}
 		for range 2 {
-			_, err := a.client.CancelReturn(a.Context(), group, a.ids[0], a.memo)
+			_, err := a.client.CancelReturn(a.Context(), group, a.ids[0], a.checkpoint)
 			a.must(err)
 		}
 		a.configure(func(c *awssim.Config) { c.LaunchFailure = "" })
@@ -492,27 +492,27 @@ func TestMayRetireChangesNothing(t *testing.T) {
 // An instance may be lost at any time of its return to service.
 func TestWhatTheReturnOfALostInstanceLeaves(t *testing.T) {
 	for name, c := range map[string]struct {
-		memo    asg.Memo
-		desired int32 // that the group was left with
-		want    int32
-		note    bool
+		checkpoint asg.Checkpoint
+		desired    int32 // that the group was left with
+		want       int32
+		note       bool
 	}{
-		"the capacity was lowered for it":              {asg.Memo{Stage: asg.Lowering, Desired: 3, Weight: 1}, 2, 3, false},
-		"it was about to be lowered":                   {asg.Memo{Stage: asg.Lowering, Desired: 3, Weight: 1}, 3, 3, false},
-		"it was back, and so was the capacity":         {asg.Memo{Stage: asg.Exiting, Desired: 3, Weight: 1}, 3, 3, false},
-		"somebody else has set it since":               {asg.Memo{Stage: asg.Exiting, Desired: 5, Weight: 1}, 2, 2, false},
-		"the capacity was raised for it":               {asg.Memo{Stage: asg.Raising, Desired: 2, Weight: 1}, 3, 3, true},
-		"a surplus was accepted for it":                {asg.Memo{Stage: asg.Surplus, Desired: 3, Weight: 1}, 4, 4, true},
-		"a surplus was to be accepted, but it was not": {asg.Memo{Stage: asg.Surplus, Desired: 3, Weight: 1}, 3, 3, false},
-		"nothing was begun":                            {asg.Memo{}, 3, 3, false},
-		"it is forged: no member weighs so much":       {asg.Memo{Stage: asg.Lowering, Desired: 5, Weight: 2}, 3, 3, false},
-		"it is forged: a negative weight":              {asg.Memo{Stage: asg.Lowering, Desired: 1, Weight: -2}, 3, 3, false},
+		"the capacity was lowered for it":              {asg.Checkpoint{Stage: asg.Lowering, Desired: 3, Weight: 1}, 2, 3, false},
+		"it was about to be lowered":                   {asg.Checkpoint{Stage: asg.Lowering, Desired: 3, Weight: 1}, 3, 3, false},
+		"it was back, and so was the capacity":         {asg.Checkpoint{Stage: asg.Exiting, Desired: 3, Weight: 1}, 3, 3, false},
+		"somebody else has set it since":               {asg.Checkpoint{Stage: asg.Exiting, Desired: 5, Weight: 1}, 2, 2, false},
+		"the capacity was raised for it":               {asg.Checkpoint{Stage: asg.Raising, Desired: 2, Weight: 1}, 3, 3, true},
+		"a surplus was accepted for it":                {asg.Checkpoint{Stage: asg.Surplus, Desired: 3, Weight: 1}, 4, 4, true},
+		"a surplus was to be accepted, but it was not": {asg.Checkpoint{Stage: asg.Surplus, Desired: 3, Weight: 1}, 3, 3, false},
+		"nothing was begun":                            {asg.Checkpoint{}, 3, 3, false},
+		"it is forged: no member weighs so much":       {asg.Checkpoint{Stage: asg.Lowering, Desired: 5, Weight: 2}, 3, 3, false},
+		"it is forged: a negative weight":              {asg.Checkpoint{Stage: asg.Lowering, Desired: 1, Weight: -2}, 3, 3, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inAccount(t, 1, 5, nil, func(a *account) {
 				_, err := a.groups.UpdateAutoScalingGroup(a.Context(), &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: aws.String(group), DesiredCapacity: &c.desired})
 				a.must(err)
-				note, err := a.client.CancelReturn(a.Context(), group, "i-0123456789abcdef0", c.memo)
+				note, err := a.client.CancelReturn(a.Context(), group, "i-0123456789abcdef0", c.checkpoint)
 				a.must(err)
 				if got := a.group().Desired; got != c.want || (note != "") != c.note {
 					a.Errorf("desired capacity %d, note %q", got, note)

@@ -44,9 +44,9 @@ type Override struct {
 	Template Template
 }
 
-// Way is one in which a group would launch an instance now. Without types any will do. Images that are not known
+// LaunchSpec says how a group would launch an instance now. Without types any will do. Images that are not known
 // are empty.
-type Way struct {
+type LaunchSpec struct {
 	Configuration string
 	Template      Template // with a number for its version
 	Image         string
@@ -76,18 +76,18 @@ func planOf(g *astypes.AutoScalingGroup) Plan {
 // Templates resolves launch templates, each version once.
 type Templates struct {
 	Reader TemplateReader
-	known  map[Template]Way
+	known  map[Template]LaunchSpec
 }
 
-// Launches lists the ways in which a group would launch now. If one of its templates does not exist any more, gone names
+// Launches lists the specs from which a group would launch now. If one of its templates does not exist any more, gone names
 // it: then the group can launch nothing, and there is nothing to compare with.
-func (t *Templates) Launches(ctx context.Context, p Plan) (ways []Way, gone string, err error) {
+func (t *Templates) Launches(ctx context.Context, p Plan) (specs []LaunchSpec, gone string, err error) {
 	if p.Configuration != "" {
-		return []Way{{Configuration: p.Configuration}}, "", nil
+		return []LaunchSpec{{Configuration: p.Configuration}}, "", nil
 	}
 	if len(p.Overrides) == 0 {
-		way, err := t.resolve(ctx, p.Template)
-		return []Way{way}, goneIf(way, p.Template), err
+		spec, err := t.resolve(ctx, p.Template)
+		return []LaunchSpec{spec}, goneIf(spec, p.Template), err
 	}
 	byTemplate := map[Template]int{}
 	for _, o := range p.Overrides {
@@ -97,60 +97,60 @@ func (t *Templates) Launches(ctx context.Context, p Plan) (ways []Way, gone stri
 		}
 		i, seen := byTemplate[from]
 		if !seen {
-			way, err := t.resolve(ctx, from)
-			if err != nil || goneIf(way, from) != "" {
-				return nil, goneIf(way, from), err
+			spec, err := t.resolve(ctx, from)
+			if err != nil || goneIf(spec, from) != "" {
+				return nil, goneIf(spec, from), err
 			}
-			way.Types = []string{}
-			i, ways = len(ways), append(ways, way)
+			spec.Types = []string{}
+			i, specs = len(specs), append(specs, spec)
 			byTemplate[from] = i
 		}
 		switch {
 		case o.Type == "":
-			ways[i].Types = nil // whatever fits the requirements, and that AWS decides
-		case ways[i].Types != nil:
-			ways[i].Types = append(ways[i].Types, o.Type)
+			specs[i].Types = nil // whatever fits the requirements, and that AWS decides
+		case specs[i].Types != nil:
+			specs[i].Types = append(specs[i].Types, o.Type)
 		}
 	}
-	return ways, "", nil
+	return specs, "", nil
 }
 
 // goneIf names a template that was not found.
-func goneIf(way Way, t Template) string {
-	if way.Template == (Template{}) {
+func goneIf(spec LaunchSpec, t Template) string {
+	if spec.Template == (Template{}) {
 		return t.String()
 	}
 	return ""
 }
 
-// resolve reads one version of a launch template. One that does not exist is a Way without a template.
-func (t *Templates) resolve(ctx context.Context, of Template) (Way, error) {
-	if way, known := t.known[of]; known {
-		return way, nil
+// resolve reads one version of a launch template. One that does not exist is a LaunchSpec without a template.
+func (t *Templates) resolve(ctx context.Context, of Template) (LaunchSpec, error) {
+	if spec, known := t.known[of]; known {
+		return spec, nil
 	}
-	way, err := t.read(ctx, of, false)
-	if err == nil && strings.HasPrefix(way.Image, "resolve:") {
+	spec, err := t.read(ctx, of, false)
+	if err == nil && strings.HasPrefix(spec.Image, "resolve:") {
 		// Which AMI a parameter names now is asked only where there is one: it takes a permission of its own.
-		if way, err = t.read(ctx, of, true); awserr.IsDenied(err) {
-			return Way{}, hint.Wrap(err, "the template names its AMI by an SSM parameter: allow ssm:GetParameters on it")
+		if spec, err = t.read(ctx, of, true); awserr.IsDenied(err) {
+			return LaunchSpec{}, hint.Wrap(err, "the template names its AMI by an SSM parameter: allow ssm:GetParameters on it")
 		}
 	}
 	switch {
 	case awserr.IsTemplateNotFound(err):
-		way = Way{}
+		spec = LaunchSpec{}
 	case awserr.IsDenied(err):
-		return Way{}, hint.Wrap(err, "--drifted needs ec2:DescribeLaunchTemplateVersions: see workflows/base/iam-policy.json")
+		return LaunchSpec{}, hint.Wrap(err, "--drifted needs ec2:DescribeLaunchTemplateVersions: see workflows/base/iam-policy.json")
 	case err != nil:
-		return Way{}, err
+		return LaunchSpec{}, err
 	}
 	if t.known == nil {
-		t.known = map[Template]Way{}
+		t.known = map[Template]LaunchSpec{}
 	}
-	t.known[of] = way
-	return way, nil
+	t.known[of] = spec
+	return spec, nil
 }
 
-func (t *Templates) read(ctx context.Context, of Template, aliases bool) (Way, error) {
+func (t *Templates) read(ctx context.Context, of Template, aliases bool) (LaunchSpec, error) {
 	in := &ec2.DescribeLaunchTemplateVersionsInput{Versions: []string{of.Version}}
 	if of.Version == "" {
 		in.Versions = []string{"$Default"} // what Auto Scaling takes then
@@ -163,33 +163,33 @@ func (t *Templates) read(ctx context.Context, of Template, aliases bool) (Way, e
 	}
 	out, err := t.Reader.DescribeLaunchTemplateVersions(ctx, in)
 	if err != nil {
-		return Way{}, fmt.Errorf("describing launch template %q, version %q: %w", of, in.Versions[0], err)
+		return LaunchSpec{}, fmt.Errorf("describing launch template %q, version %q: %w", of, in.Versions[0], err)
 	}
 	if len(out.LaunchTemplateVersions) == 0 {
-		return Way{}, nil
+		return LaunchSpec{}, nil
 	}
 	v := out.LaunchTemplateVersions[0]
-	way := Way{Template: Template{ID: aws.ToString(v.LaunchTemplateId), Name: aws.ToString(v.LaunchTemplateName), Version: strconv.FormatInt(aws.ToInt64(v.VersionNumber), 10)}}
+	spec := LaunchSpec{Template: Template{ID: aws.ToString(v.LaunchTemplateId), Name: aws.ToString(v.LaunchTemplateName), Version: strconv.FormatInt(aws.ToInt64(v.VersionNumber), 10)}}
 	if data := v.LaunchTemplateData; data != nil {
-		way.Image = aws.ToString(data.ImageId)
+		spec.Image = aws.ToString(data.ImageId)
 		if data.InstanceType != "" {
-			way.Types = []string{string(data.InstanceType)}
+			spec.Types = []string{string(data.InstanceType)}
 		}
 	}
-	return way, nil
+	return spec, nil
 }
 
 // Drift says in what a member differs from all that its group would launch now; nothing says that it does not. The first
-// way that would launch its type is the one that it is compared with, if it fits none.
-func Drift(m Serving, image string, ways []Way) (reasons []string) {
+// spec that would launch its type is the one that it is compared with, if it fits none.
+func Drift(m Serving, image string, specs []LaunchSpec) (reasons []string) {
 	var types []string
 	fits := false
-	for _, way := range ways {
-		types = append(types, way.Types...)
-		if way.Types != nil && !slices.Contains(way.Types, m.Type) {
+	for _, spec := range specs {
+		types = append(types, spec.Types...)
+		if spec.Types != nil && !slices.Contains(spec.Types, m.Type) {
 			continue
 		}
-		differences := way.differences(m, image)
+		differences := spec.differences(m, image)
 		if len(differences) == 0 {
 			return nil
 		}
@@ -199,18 +199,18 @@ func Drift(m Serving, image string, ways []Way) (reasons []string) {
 		fits = true
 	}
 	switch {
-	case fits || len(ways) == 0:
+	case fits || len(specs) == 0:
 		return reasons
 	case len(types) == 1:
 		reasons = []string{fmt.Sprintf("instance type %s, group launches %s", m.Type, types[0])}
 	default:
 		reasons = []string{fmt.Sprintf("instance type %s is not among %s", m.Type, strings.Join(types, ", "))}
 	}
-	return append(ways[0].differences(m, image), reasons...)
+	return append(specs[0].differences(m, image), reasons...)
 }
 
 // differences compares all but the type.
-func (w Way) differences(m Serving, image string) (found []string) {
+func (w LaunchSpec) differences(m Serving, image string) (found []string) {
 	was, now := m.Template, w.Template
 	nothing := m.Configuration == "" && was == (Template{})
 	switch {

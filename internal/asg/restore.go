@@ -17,7 +17,7 @@ import (
 // is right when the group is whole without the target; while it is short of it, the desired capacity has to be lowered by
 // as much, or the group would launch one instance more once it can. It is never lowered while members are booting: the
 // group could then let one of the others go. So it could if a launch succeeded between this look and the change, which is why
-// the caller has scale-in suspended, and why the group is looked at again after each such change.
+// the caller has scale-in suspended, and why the group is read again after each such change.
 func PlanReturn(g Group, id string, baseline []string) Stage {
 	h := handover(g, id, baseline)
 	target, _ := g.Member(id)
@@ -68,27 +68,27 @@ const (
 	Surplus  Stage = "surplus"
 )
 
-// Memo is what a bring-back writes down before each change, so that one which was killed is neither done twice nor left
+// Checkpoint is what a bring-back writes down before each change, so that one which was killed is neither done twice nor left
 // half done: the desired capacity alone does not tell whether it was lowered already. Desired is that of the group before.
-type Memo struct {
+type Checkpoint struct {
 	Stage   Stage `json:"stage,omitempty"`
 	Desired int32 `json:"desired,omitempty"`
 	Weight  int32 `json:"weight,omitempty"` // of the target
 }
 
 // IsLow reports that the desired capacity is lowered, or may be.
-func (m Memo) IsLow() bool { return m.Stage == Lowering || m.Stage == Exiting }
+func (m Checkpoint) IsLow() bool { return m.Stage == Lowering || m.Stage == Exiting }
 
-// IsUneven reports that the desired capacity may not fit the members in service yet.
-func (m Memo) IsUneven() bool { return m.Stage != "" && m.Stage != Surplus }
+// IsUnreconciled reports that the desired capacity may not fit the members in service yet.
+func (m Checkpoint) IsUnreconciled() bool { return m.Stage != "" && m.Stage != Surplus }
 
-// Return brings a target back into service. Keep stores the memo where the next attempt finds it.
+// Return brings a target back into service. Keep stores the checkpoint where the next attempt finds it.
 type Return struct {
-	Group, ID string
-	Baseline  []string
-	Memo      Memo
-	Keep      func(context.Context, Memo) error
-	sure      bool // that a desired capacity as before is no stale read of a moment in which another recycle had lowered it
+	Group, ID  string
+	Baseline   []string
+	Checkpoint Checkpoint
+	Keep       func(context.Context, Checkpoint) error
+	sure       bool // that a desired capacity as before is no stale read of a moment in which another recycle had lowered it
 }
 
 // BringBack returns the target to service and says what remains different from before, or "".
@@ -101,10 +101,10 @@ func (c *Client) BringBack(ctx context.Context, r *Return) (note string, err err
 		}
 		status = fmt.Sprintf("instance %s is %s in Auto Scaling group %s", r.ID, m.Lifecycle, r.Group)
 		switch {
-		case m.Lifecycle == InService && r.Memo.Stage == "":
+		case m.Lifecycle == InService && r.Checkpoint.Stage == "":
 			return true, status, nil
 		case m.Lifecycle == InService:
-			err = c.alone(ctx, r.Group, func(ctx context.Context) error { note, done, err = c.evenOut(ctx, r); return err })
+			err = c.alone(ctx, r.Group, func(ctx context.Context) error { note, done, err = c.reconcileDesired(ctx, r); return err })
 			return done && err == nil, status, err
 		case m.Lifecycle == Standby && !exited:
 			err = c.alone(ctx, r.Group, func(ctx context.Context) error { exited, err = c.exit(ctx, r); return err })
@@ -117,7 +117,7 @@ func (c *Client) BringBack(ctx context.Context, r *Return) (note string, err err
 // CancelReturn takes back what a bring-back has changed of the desired capacity, for a target that stays on standby or was
 // lost meanwhile. A capacity that was lowered for it is raised again, by no more than the weight of one member. One that was
 // raised for it is only told: lowering it could make Auto Scaling terminate another instance.
-func (c *Client) CancelReturn(ctx context.Context, group, id string, m Memo) (note string, err error) {
+func (c *Client) CancelReturn(ctx context.Context, group, id string, m Checkpoint) (note string, err error) {
 	if m.Stage == "" {
 		return "", nil
 	}
@@ -198,35 +198,35 @@ func (c *Client) exit(ctx context.Context, r *Return) (exited bool, err error) {
 		return false, hint.Errorf("resume it: aws autoscaling resume-processes --auto-scaling-group-name "+r.Group+" --scaling-processes Launch",
 			"bringing instance %q back into service: process Launch of Auto Scaling group %q is suspended", r.ID, r.Group)
 	}
-	if r.Memo.Stage == "" || r.Memo.Stage == Lowering && g.Desired == r.Memo.Desired || g.Desired != r.Memo.Desired && g.Desired != r.Memo.Desired-m.Weight {
+	if r.Checkpoint.Stage == "" || r.Checkpoint.Stage == Lowering && g.Desired == r.Checkpoint.Desired || g.Desired != r.Checkpoint.Desired && g.Desired != r.Checkpoint.Desired-m.Weight {
 		if m, g, err = c.steady(ctx, r); err != nil || m.Lifecycle != Standby {
 			return err == nil, err
 		}
-		if err := r.keep(ctx, Memo{PlanReturn(g, r.ID, r.Baseline), g.Desired, m.Weight}); err != nil {
+		if err := r.keep(ctx, Checkpoint{PlanReturn(g, r.ID, r.Baseline), g.Desired, m.Weight}); err != nil {
 			return false, err
 		}
 	}
-	if r.Memo.Stage == Lowering {
-		if err := c.setDesired(ctx, r.Group, r.Memo.Desired-m.Weight); err != nil {
+	if r.Checkpoint.Stage == Lowering {
+		if err := c.setDesired(ctx, r.Group, r.Checkpoint.Desired-m.Weight); err != nil {
 			return false, err
 		}
-		if err := r.keep(ctx, Memo{Exiting, r.Memo.Desired, m.Weight}); err != nil {
+		if err := r.keep(ctx, Checkpoint{Exiting, r.Checkpoint.Desired, m.Weight}); err != nil {
 			return false, err
 		}
 		if _, g, err = c.member(ctx, r.Group, r.ID); err != nil {
 			return false, err
 		}
-		if g.Desired = r.Memo.Desired; PlanReturn(g, r.ID, r.Baseline) != Lowering { // a launch has succeeded in that moment
+		if g.Desired = r.Checkpoint.Desired; PlanReturn(g, r.ID, r.Baseline) != Lowering { // a launch has succeeded in that moment
 			return false, c.raiseAgain(ctx, r)
 		}
 	}
 	c.Log.InfoContext(ctx, "bringing instance back into service", "instance", r.ID, "asg", r.Group)
 	err = c.exitStandby(ctx, g, r.ID)
 	switch {
-	case r.Memo.Stage != Exiting:
+	case r.Checkpoint.Stage != Exiting:
 		return err == nil, err
 	case err == nil:
-		return true, r.keep(ctx, Memo{Exited, r.Memo.Desired, m.Weight})
+		return true, r.keep(ctx, Checkpoint{Exited, r.Checkpoint.Desired, m.Weight})
 	case !c.Wait.Transient(err): // it raises the capacity again, and did not
 		return false, errors.Join(err, c.raiseAgain(ctx, r))
 	}
@@ -235,39 +235,39 @@ func (c *Client) exit(ctx context.Context, r *Return) (exited bool, err error) {
 
 // raiseAgain takes back that the desired capacity was lowered, or may have been.
 func (c *Client) raiseAgain(ctx context.Context, r *Return) error {
-	if err := r.keep(ctx, Memo{Lowering, r.Memo.Desired, r.Memo.Weight}); err != nil {
+	if err := r.keep(ctx, Checkpoint{Lowering, r.Checkpoint.Desired, r.Checkpoint.Weight}); err != nil {
 		return err
 	}
-	if err := c.setDesired(ctx, r.Group, r.Memo.Desired); err != nil {
+	if err := c.setDesired(ctx, r.Group, r.Checkpoint.Desired); err != nil {
 		return err
 	}
-	return r.keep(ctx, Memo{})
+	return r.keep(ctx, Checkpoint{})
 }
 
-// keep takes a memo only once it is stored: what nobody else would find must not be acted on.
-func (r *Return) keep(ctx context.Context, m Memo) error {
+// keep takes a checkpoint only once it is stored: what nobody else would find must not be acted on.
+func (r *Return) keep(ctx context.Context, m Checkpoint) error {
 	if err := r.Keep(ctx, m); err != nil {
 		return err
 	}
-	r.Memo = m
+	r.Checkpoint = m
 	return nil
 }
 
-// evenOut ends a return once the target is back: it lowers the desired capacity of a group at its minimum, and says what is
+// reconcileDesired ends a return once the target is back: it lowers the desired capacity of a group at its minimum, and says what is
 // left over. A launch may have succeeded after all in the moment for which the capacity was lower than it had to be.
-func (c *Client) evenOut(ctx context.Context, r *Return) (note string, done bool, err error) {
+func (c *Client) reconcileDesired(ctx context.Context, r *Return) (note string, done bool, err error) {
 	m, g, err := c.member(ctx, r.Group, r.ID)
-	before, now := r.Memo.Desired, active(g, r.ID)+m.Weight
-	switch raising := r.Memo.Stage == Raising; {
+	before, now := r.Checkpoint.Desired, active(g, r.ID)+m.Weight
+	switch raising := r.Checkpoint.Stage == Raising; {
 	case err != nil:
 		return "", false, err
-	case r.Memo.Stage == Surplus:
+	case r.Checkpoint.Stage == Surplus:
 		return surplus(g.Name, g.Desired), true, nil
 	case raising && g.Desired == before+m.Weight && now <= before:
 		if err := c.setDesired(ctx, r.Group, before); err != nil {
 			return "", false, err
 		}
-		return "", false, r.keep(ctx, Memo{Exited, before, m.Weight}) // who raises it from now on means it
+		return "", false, r.keep(ctx, Checkpoint{Exited, before, m.Weight}) // who raises it from now on means it
 	case raising && g.Desired > before: // a launch succeeded meanwhile, or somebody else set it
 		return surplus(g.Name, g.Desired), true, nil
 	case raising && !r.sure:

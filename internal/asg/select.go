@@ -32,15 +32,15 @@ type TagMatch struct {
 	Any        bool
 }
 
-// Pool is a group as a selection sees it: its members, how many it wants, and what it would launch now.
-type Pool struct {
+// Inventory is a group as a selection sees it: its members, how many it wants, and what it would launch now.
+type Inventory struct {
 	Name     string
 	Size     int // those on standby, which have been replaced, do not count
 	Members  []Serving
 	Launches Plan
 }
 
-// Serving is a member of a pool with what it was launched from.
+// Serving is a member of an inventory with what it was launched from.
 type Serving struct {
 	ID, Lifecycle, Type string
 	Template            Template
@@ -67,9 +67,9 @@ const (
 // clusterTag is on every group of an EKS managed node group, beside nodeGroupTag.
 const clusterTag = "eks:cluster-name"
 
-// Pools reads the groups of a source, sorted by name. A group or node group that is named and not there is an error.
-func (c *Client) Pools(ctx context.Context, s Source) ([]Pool, error) {
-	var pools []Pool
+// Inventories reads the groups of a source, sorted by name. A group or node group that is named and not there is an error.
+func (c *Client) Inventories(ctx context.Context, s Source) ([]Inventory, error) {
+	var inventories []Inventory
 	var names, nodeGroups []string // that exist, whatever else is asked of them
 	for _, in := range s.inputs() {
 		for {
@@ -82,7 +82,7 @@ func (c *Client) Pools(ctx context.Context, s Source) ([]Pool, error) {
 				tags := tagsOf(g.Tags)
 				names, nodeGroups = append(names, aws.ToString(g.AutoScalingGroupName)), append(nodeGroups, tags[nodeGroupTag])
 				if s.matches(tags) {
-					pools = append(pools, poolOf(g))
+					inventories = append(inventories, inventoryOf(g))
 				}
 			}
 			if aws.ToString(out.NextToken) == "" {
@@ -99,8 +99,8 @@ func (c *Client) Pools(ctx context.Context, s Source) ([]Pool, error) {
 		return nil, hint.Errorf("check the names, --cluster and --region: aws eks list-nodegroups --cluster-name CLUSTER",
 			"there is no Auto Scaling group of managed node group %s in this region and account", quoted(missing))
 	}
-	slices.SortFunc(pools, func(a, b Pool) int { return strings.Compare(a.Name, b.Name) })
-	return pools, nil
+	slices.SortFunc(inventories, func(a, b Inventory) int { return strings.Compare(a.Name, b.Name) })
+	return inventories, nil
 }
 
 // inputs are the calls that read a source. AWS is asked for the narrowest part of it, and matches compares the rest: no
@@ -154,8 +154,8 @@ func tagsOf(in []astypes.TagDescription) map[string]string {
 	return tags
 }
 
-func poolOf(g *astypes.AutoScalingGroup) Pool {
-	p := Pool{Name: aws.ToString(g.AutoScalingGroupName), Launches: planOf(g), Members: make([]Serving, 0, len(g.Instances))}
+func inventoryOf(g *astypes.AutoScalingGroup) Inventory {
+	p := Inventory{Name: aws.ToString(g.AutoScalingGroupName), Launches: planOf(g), Members: make([]Serving, 0, len(g.Instances))}
 	weighted, serving := false, 0
 	for _, i := range g.Instances {
 		weighted = weighted || i.WeightedCapacity != nil
@@ -173,16 +173,16 @@ func poolOf(g *astypes.AutoScalingGroup) Pool {
 	return p
 }
 
-// Pool reads one group anew. One that does not exist any more has a name and nothing else.
-func (c *Client) Pool(ctx context.Context, name string) (Pool, error) {
+// Inventory reads one group anew. One that does not exist any more has a name and nothing else.
+func (c *Client) Inventory(ctx context.Context, name string) (Inventory, error) {
 	out, err := c.Reader.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
 	switch {
 	case err != nil:
-		return Pool{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, err)
+		return Inventory{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, err)
 	case len(out.AutoScalingGroups) == 0:
-		return Pool{Name: name}, nil
+		return Inventory{Name: name}, nil
 	default:
-		return poolOf(&out.AutoScalingGroups[0]), nil
+		return inventoryOf(&out.AutoScalingGroups[0]), nil
 	}
 }
 

@@ -93,9 +93,9 @@ func TestPoolsAreReadByPages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &pages{groups: numbered(7)}
-			pools, err := (&asg.Client{Reader: p}).Pools(t.Context(), c.source)
-			if err != nil || len(pools) != c.groups {
-				t.Errorf("%d groups, %v", len(pools), err)
+			inventories, err := (&asg.Client{Reader: p}).Inventories(t.Context(), c.source)
+			if err != nil || len(inventories) != c.groups {
+				t.Errorf("%d groups, %v", len(inventories), err)
 			}
 			if diff := cmp.Diff(c.asked, slices.Compact(p.asked)); diff != "" {
 				t.Errorf("calls (-want +got):\n%s", diff)

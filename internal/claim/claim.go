@@ -72,12 +72,12 @@ type Claims struct {
 // Claim is a claim that is held. From names who held it before, if anybody did; Taken says that it was not this holder's until
 // now.
 type Claim struct {
-	From   string
-	Taken  bool
-	claims Claims
-	turn   chan struct{} // of who updates the Lease; Keep does in the background
-	mu     sync.Mutex    // guards lease
-	lease  *coordinationv1.Lease
+	From    string
+	Taken   bool
+	claims  Claims
+	writing chan struct{} // of one at a time: Keep does in the background
+	mu      sync.Mutex    // guards lease
+	lease   *coordinationv1.Lease
 }
 
 // Name is that of an instance's Lease.
@@ -146,7 +146,7 @@ func (c Claims) Acquire(ctx context.Context, instanceID string, change func(*Rec
 // acquire creates the Lease, or takes it once held says that nobody has it.
 func (c Claims) acquire(ctx context.Context, name, what string, held func(*coordinationv1.Lease) error, note func(*coordinationv1.Lease)) (*Claim, error) {
 	lease, err := c.Leases.Get(ctx, name, metav1.GetOptions{})
-	claim := &Claim{Taken: true, claims: c, turn: make(chan struct{}, 1)}
+	claim := &Claim{Taken: true, claims: c, writing: make(chan struct{}, 1)}
 	switch {
 	case apierrors.IsNotFound(err):
 		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: own()}}
@@ -285,7 +285,7 @@ func (c *Claim) Update(ctx context.Context, change func(*Record)) error {
 	return err
 }
 
-// Park gives the claim up and keeps the record, for whoever takes the recycle up again.
+// Park gives the claim up and keeps the record, so that the recycle can be taken up again.
 func (c *Claim) Park(ctx context.Context) error {
 	_, err := c.write(ctx, func(lease *coordinationv1.Lease) *coordinationv1.Lease {
 		lease = c.claims.stamp(lease)
@@ -298,8 +298,8 @@ func (c *Claim) Park(ctx context.Context) error {
 // write changes the Lease; it costs one call while nobody else writes it. It returns when the claim now expires.
 func (c *Claim) write(ctx context.Context, change func(*coordinationv1.Lease) *coordinationv1.Lease) (time.Time, error) {
 	select {
-	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
+	case c.writing <- struct{}{}:
+		defer func() { <-c.writing }()
 	case <-ctx.Done():
 		return expiry(c.current(), maxDuration), fmt.Errorf("%w: %w", ErrNotRenewed, ctx.Err())
 	}

@@ -37,7 +37,7 @@ func hash(text string) string {
 }
 
 // WithGroupLock runs act while no other recycle changes the group, and waits for the lock as wait says. The lock is held by
-// the instance: whoever takes its recycle over has it too.
+// the instance: a workflow that takes its recycle over has it too.
 func (c Claims) WithGroupLock(ctx context.Context, wait poll.Loop, group, instanceID string, act func(context.Context) error) error {
 	c.Holder = instanceID
 	return c.withLock(ctx, wait, GroupName(group), "Auto Scaling group "+group, group, act)

@@ -28,7 +28,7 @@ const (
 	annotationRecord   = "eks-recycle.io/record"
 )
 
-// Record is what is known of the recycle of an instance: who works on it, and how far it is. Whoever may write Leases in the
+// Record is what is known of the recycle of an instance: who works on it, and how far it is. Anyone who may write Leases in the
 // namespace could have forged it: what follows from it for an instance or a group is checked against AWS first.
 type Record struct {
 	InstanceID       string
@@ -59,7 +59,7 @@ type Progress struct {
 // Live reports that the claim has a holder and has not expired.
 func (r Record) Live() bool { return r.Holder != "" && time.Now().Before(r.Until) }
 
-// Parked reports that nobody holds the recycle: whoever is asked to may take it up.
+// Parked reports that nobody holds the recycle: any later submit may take it up.
 func (r Record) Parked() bool { return r.Holder == "" }
 
 // maxDuration bounds how long a claim can outlive its last renewal, whatever its Lease says.

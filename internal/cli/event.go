@@ -65,7 +65,7 @@ func readBody(stdin io.Reader, name string) ([]byte, error) {
 
 // runEvent says what an event starts. It starts nothing.
 func runEvent(_ context.Context, i *invocation) error {
-	var order event.Order
+	var order event.Decision
 	var err error
 	if i.Event.Webhook {
 		order, err = event.Webhook(i.Event.Body, i.Event.Key)

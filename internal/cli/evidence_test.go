@@ -212,7 +212,9 @@ func TestAForbiddenThatPasses(t *testing.T) {
 		"Nodes, in the wait for a replacement": {"get", "nodes", 30 * time.Second, time.Minute, 0},
 		"a Node's marks":                       {"patch", "nodes", 0, time.Minute, 0},
 		"Leases":                               {"update", "leases", 30 * time.Second, time.Minute, 0},
+		"at the first call":                    {"get", "leases", 0, 10 * time.Second, 0},
 		"for good":                             {"patch", "nodes", 0, time.Hour, 1},
+		"from the first call on":               {"get", "leases", 0, time.Hour, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {

@@ -40,10 +40,11 @@ func exitCode(err error) int {
 }
 
 // How long refusals may come in a row that were none before: a token is renewed in the background, and an API server that
-// starts knows its roles a little later.
+// starts answers 403 until it has read its roles (a step can begin in that very moment).
 const (
 	credentialsExpiredFor = 10 * time.Minute
 	forbiddenFor          = 2 * time.Minute
+	forbiddenAtFirstFor   = 20 * time.Second
 )
 
 // denials is a row of refusals. A call that succeeds ends it: then the next one comes later than the wait loop would ask again.
@@ -57,8 +58,8 @@ func (d *denials) lastsFor(now time.Time, pause time.Duration) time.Duration {
 	return now.Sub(d.first)
 }
 
-// transient is the package's, and for a while credentials that expired, and what is refused that was allowed. Before anything
-// has succeeded they were never good.
+// transient is the package's, and for a while credentials that expired, and what is refused that was allowed. Credentials that
+// were refused before anything has succeeded were never good.
 func (i *invocation) transient(err error) bool {
 	switch expired := apierrors.IsUnauthorized(err) || awserr.IsExpired(err); {
 	case errors.Is(err, recycle.ErrUncertain):
@@ -66,7 +67,11 @@ func (i *invocation) transient(err error) bool {
 	case expired:
 		return i.denied.lastsFor(time.Now(), i.PollInterval) < credentialsExpiredFor && (i.report.Answered || i.report.Begun)
 	case apierrors.IsForbidden(err):
-		return i.denied.lastsFor(time.Now(), i.PollInterval) < forbiddenFor && i.report.Begun
+		longest := forbiddenAtFirstFor
+		if i.report.Begun {
+			longest = forbiddenFor
+		}
+		return i.denied.lastsFor(time.Now(), i.PollInterval) < longest
 	}
 	return transient(err)
 }

@@ -15,7 +15,7 @@ import (
 // fleetFlags are those of the step fleet: whom, how many at a time, in what manner.
 func fleetFlags() []cli.Flag {
 	own := []cli.Flag{
-		text("max-unavailable", "1", "`NUMBER` of nodes, or share such as 25%, of each group that may be under way at a time, whoever recycles them"),
+		text("max-unavailable", "1", "`NUMBER` of nodes, or share such as 25%, of each group that may be in progress at a time, including those that others recycle"),
 		&cli.IntFlag{Name: "max-parallel-per-zone", EnvVars: env("max-parallel-per-zone"), Usage: "`NUMBER` of nodes of one zone that may be under way at a time; 0 means any"},
 		text("on-failure", "stop", "after the first recycle that fails: stop, which starts no more, or continue"),
 		length("start-for", 0, "how long after the start more recycles are begun; 0 or nothing means to the end"),

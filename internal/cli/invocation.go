@@ -32,7 +32,7 @@ type invocation struct {
 	remaining []recycle.Leftover
 	nodes     []fleet.Candidate
 	fleet     *fleet.Fleet
-	event     *event.Order
+	event     *event.Decision
 }
 
 // runOnce is one run of the step, from its options to its result. What is wrong with the options becomes a result too.

@@ -36,7 +36,7 @@ type Result struct {
 	Nodes               []fleet.Candidate `json:"nodes,omitempty"` // selected
 	Reaped              []fleet.Reaped    `json:"reaped,omitempty"`
 	Fleet               *fleet.Summary    `json:"fleet,omitempty"`
-	Event               *event.Order      `json:"event,omitempty"`   // what an event starts
+	Event               *event.Decision   `json:"event,omitempty"`   // what an event starts
 	Changes             []string          `json:"changes,omitempty"` // made, or with --dry-run: that would be made
 	Warnings            []string          `json:"warnings,omitempty"`
 	Reason              string            `json:"reason,omitempty"` // why it failed, where others react to it
@@ -173,7 +173,7 @@ func summaryParameter(s *fleet.Summary) string {
 }
 
 // manifest writes the Workflow of an order.
-func manifest(out io.Writer, order *event.Order) error {
+func manifest(out io.Writer, order *event.Decision) error {
 	text, err := yaml.Marshal(argo.Workflow(order.Template, order.Name, order.Parameters).Object)
 	if err != nil {
 		return err

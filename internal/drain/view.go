@@ -156,7 +156,7 @@ func (t *trouble) suffix() string {
 // podsAPage bounds what is in memory at once: a pod can have the 1.5 MiB that etcd takes, encoded and decoded.
 const podsAPage = 10
 
-// list reads pods page by page, all of them as of one moment, and keeps of each what is looked at.
+// list reads pods page by page, all of them as of one moment, and keeps of each what is needed.
 func list(ctx context.Context, pods API, o metav1.ListOptions) (*corev1.PodList, error) {
 	all := &corev1.PodList{}
 	o.Limit = podsAPage
@@ -188,7 +188,7 @@ func slim(object any) (any, error) {
 	return object, nil
 }
 
-// slimmed keeps of a pod what is looked at, so that memory does not grow with what people put into their pods.
+// slimmed keeps of a pod what is needed, so that memory does not grow with what people put into their pods.
 func slimmed(p *corev1.Pod) *corev1.Pod {
 	kept := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{

@@ -9,7 +9,7 @@ import (
 
 // alarm reads a change of state from EventBridge
 // (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html). r is where it happened.
-func (r Receiver) alarm(top, detail object) Order {
+func (r Receiver) alarm(top, detail object) Decision {
 	arn := ""
 	switch resources, _ := top.fields["resources"].([]any); len(resources) {
 	case 1:
@@ -42,7 +42,7 @@ func (r Receiver) alarm(top, detail object) Order {
 // notifiedAlarm reads what an alarm's action sends to a topic of SNS
 // (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html). Its Region is a name for
 // people, such as EU (Frankfurt); the region is read from the ARN.
-func (r Receiver) notifiedAlarm(top object) Order {
+func (r Receiver) notifiedAlarm(top object) Decision {
 	arn := top.text("AlarmArn", alarmARN)
 	own := Receiver{Account: top.text("AWSAccountId", accountID)}
 	own.Region, _, _ = parseAlarmARN(arn)
@@ -69,7 +69,7 @@ const targetTracking = "TargetTracking-"
 type alarmed struct{ arn, name, at string }
 
 // alarmed makes the order. Both forms of one change of state make the same one, since both have its ARN and timestamp.
-func (r Receiver) alarmed(o object, found dimensions, a alarmed) Order {
+func (r Receiver) alarmed(o object, found dimensions, a alarmed) Decision {
 	if region, account, ok := parseAlarmARN(a.arn); ok && (region != r.Region || account != r.Account) {
 		o.drop("the ARN of the alarm is %s, expected one of account %s in %s", shown(a.arn), r.Account, r.Region)
 	}
@@ -80,7 +80,7 @@ func (r Receiver) alarmed(o object, found dimensions, a alarmed) Order {
 		o.drop("no metric of the alarm has the dimension %s or %s", dimensionInstance, dimensionGroup)
 	}
 	sum := sha256.Sum256([]byte(a.arn + " " + a.at))
-	return Order{
+	return Decision{
 		Template:   RecycleAlarm,
 		Name:       "alarm-" + hex.EncodeToString(sum[:8]),
 		Parameters: map[string]string{"alarm": a.name, "alarm-time": asRFC3339(a.at), "instance-id": found.instance, "asg-name": found.group},

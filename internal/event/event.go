@@ -22,9 +22,9 @@ const (
 	RecycleNode      = "recycle-node"
 )
 
-// Order is the workflow that an event starts. The same event again makes the same name, so that a second delivery finds the
+// Decision is the workflow that an event starts. The same event again makes the same name, so that a second delivery finds the
 // workflow of the first.
-type Order struct {
+type Decision struct {
 	Template   string            `json:"workflowTemplate"`
 	Name       string            `json:"name"`
 	Parameters map[string]string `json:"parameters"`
@@ -45,19 +45,19 @@ type Receiver struct{ Account, Region string }
 // Decide says what the body of a message in the queue starts. The error is a *DroppedError. The forms are those in which AWS
 // sends to SQS: an event of EventBridge, a lifecycle hook's own notification, an alarm's notification, and each of them
 // inside one of SNS (https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html).
-func (r Receiver) Decide(body []byte) (Order, error) {
+func (r Receiver) Decide(body []byte) (Decision, error) {
 	top, err := parse(body, MaxBody)
 	if err == nil && top.has("TopicArn") {
 		top, err = unwrap(top)
 	}
 	if err != nil {
-		return Order{}, err
+		return Decision{}, err
 	}
 	order := r.decide(top)
 	return top.end(order)
 }
 
-func (r Receiver) decide(top object) Order {
+func (r Receiver) decide(top object) Decision {
 	switch {
 	case top.has("TopicArn"):
 		top.drop("it is a notification of SNS inside another one")
@@ -70,7 +70,7 @@ func (r Receiver) decide(top object) Order {
 	default:
 		top.drop("none of the fields detail-type, AlarmName, LifecycleTransition and TopicArn is there: it is no event that starts anything")
 	}
-	return Order{}
+	return Decision{}
 }
 
 // unwrap takes the message out of a notification of SNS, which is what a subscription without raw message delivery gets.
@@ -101,10 +101,10 @@ const (
 
 // eventBridge reads the envelope that all events of EventBridge share
 // (https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html).
-func (r Receiver) eventBridge(top object) Order {
+func (r Receiver) eventBridge(top object) Decision {
 	kind := top.oneOf("detail-type", typeTerminate, typeSpot, typeRebalance, typeAlarm)
 	if kind == "" {
-		return Order{}
+		return Decision{}
 	}
 	top = top.about(kind)
 	switch kind {

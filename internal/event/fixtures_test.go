@@ -12,7 +12,7 @@ import (
 
 var ours = event.Receiver{Account: events.Account, Region: events.Region}
 
-func decide(f events.Fixture) (event.Order, error) {
+func decide(f events.Fixture) (event.Decision, error) {
 	if f.Webhook {
 		return event.Webhook(f.Body, f.IdempotencyKey)
 	}
@@ -33,7 +33,7 @@ func TestFixtures(t *testing.T) {
 				}
 				return
 			}
-			if diff := cmp.Diff(event.Order(*f.Event), order); diff != "" || err != nil {
+			if diff := cmp.Diff(event.Decision(*f.Event), order); diff != "" || err != nil {
 				t.Errorf("error %v, order (-want +got):\n%s", err, diff)
 			}
 		})

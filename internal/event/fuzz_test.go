@@ -25,7 +25,7 @@ var known = map[string][]string{
 }
 
 // valid says, by other means than the package's own, that an order can be what it is said to be.
-func valid(t *testing.T, order event.Order) {
+func valid(t *testing.T, order event.Decision) {
 	t.Helper()
 	if problems := validation.IsDNS1123Subdomain(order.Name); len(problems) > 0 || len(order.Name) > 63 {
 		t.Errorf("workflow %q: %v", order.Name, problems)
@@ -82,7 +82,7 @@ func FuzzDecide(f *testing.F) {
 		f.Add([]byte(body), true, "again")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, webhook bool, key string) {
-		decide := func(r event.Receiver) (event.Order, error) {
+		decide := func(r event.Receiver) (event.Decision, error) {
 			if webhook {
 				return event.Webhook(body, key)
 			}

@@ -41,9 +41,9 @@ func (o object) drop(format string, args ...any) {
 }
 
 // end is the order, unless something was not as expected.
-func (o object) end(order Order) (Order, error) {
+func (o object) end(order Decision) (Decision, error) {
 	if o.dropped.err != nil {
-		return Order{}, o.dropped.err
+		return Decision{}, o.dropped.err
 	}
 	return order, nil
 }

@@ -32,10 +32,10 @@ func isNodeName(text string) bool {
 
 // Webhook says what a request to the webhook starts: the recycle of one node, with the body as its parameters. The same body
 // starts nothing again, unless key, the header Idempotency-Key, is another one. The error is a *DroppedError.
-func Webhook(body []byte, key string) (Order, error) {
+func Webhook(body []byte, key string) (Decision, error) {
 	o, err := parse(body, MaxRequest)
 	if err != nil {
-		return Order{}, err
+		return Decision{}, err
 	}
 	o = o.about("webhook")
 	if !idempotencyKey.fits(key) {
@@ -57,7 +57,7 @@ func Webhook(body []byte, key string) (Order, error) {
 	default:
 		o.text("node", nodeName)
 	}
-	return o.end(Order{Template: RecycleNode, Name: webhookName(parameters, key), Parameters: parameters})
+	return o.end(Decision{Template: RecycleNode, Name: webhookName(parameters, key), Parameters: parameters})
 }
 
 // webhookName hashes the parameters as JSON with sorted keys and without blanks, then, after a blank, the key if there is one.

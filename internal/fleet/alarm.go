@@ -54,7 +54,7 @@ func (r *Fleet) StartForAlarm(ctx context.Context, a Alarm) error {
 	if err != nil {
 		return err
 	}
-	started, err := r.argo.Start(ctx, argo.Order{
+	started, err := r.argo.Start(ctx, argo.Submission{
 		Namespace: r.claims.Namespace, Template: r.Template, Fleet: r.claims.Holder, Parameters: r.parameters(chosen),
 		Child: argo.Child{Name: name, Instance: chosen.InstanceID, Node: chosen.NodeName, Group: chosen.ASGName, Zone: chosen.Zone},
 	})

@@ -43,7 +43,7 @@ type Limits struct {
 }
 
 // Next returns who of those that wait, in their order, may start now. sizes are the numbers of members of each group; a
-// group that is not there counts as one of a single node. Nodes under way use up the budget whoever recycles them.
+// group that is not there counts as one of a single node. Nodes that others recycle use up the budget as well.
 func Next(waiting, underWay []Node, sizes map[string]int, l Limits) []Node {
 	busy, inGroup, inZone := map[string]bool{}, map[string]int{}, map[string]int{}
 	take := func(n Node) {

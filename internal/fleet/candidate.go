@@ -32,7 +32,7 @@ func candidates(all []inspected, o Criteria, controlPlane string, now time.Time)
 			continue
 		}
 		chosen = append(chosen, Candidate{
-			InstanceID: all[i].serving.ID, NodeName: all[i].node.Name, ASGName: all[i].pool.Name, Zone: all[i].launched.Zone,
+			InstanceID: all[i].serving.ID, NodeName: all[i].node.Name, ASGName: all[i].inventory.Name, Zone: all[i].launched.Zone,
 			LaunchTime: launch, Age: age(now.Sub(launch)), Reasons: why,
 		})
 	}

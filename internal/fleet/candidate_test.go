@@ -29,12 +29,12 @@ func TestReasons(t *testing.T) {
 		"a second too young":          {aged(14*day - time.Second), Criteria{MinAge: 14 * day}, nil},
 		"drift that is not asked for": {inspected{drift: []string{"d"}}, Criteria{Requested: true}, nil},
 		"drift":                       {inspected{drift: []string{"d", "e"}}, Criteria{Drifted: true}, []string{"d", "e"}},
-		"an older kubelet":            {inspected{node: node.Fact{Kubelet: "v1.32.3-eks-1"}}, Criteria{KubeletOlder: true}, []string{"kubelet v1.32.3, control plane v1.33.1"}},
-		"an older patch only":         {inspected{node: node.Fact{Kubelet: "v1.33.0-eks-1"}}, Criteria{KubeletOlder: true}, nil},
-		"a condition":                 {inspected{node: node.Fact{Conditions: []node.Condition{pressure}}}, Criteria{Conditions: []node.Condition{pressure}}, []string{"condition MemoryPressure=True"}},
-		"a request":                   {inspected{node: node.Fact{Requested: true}}, Criteria{Requested: true}, []string{"requested"}},
+		"an older kubelet":            {inspected{node: node.Info{Kubelet: "v1.32.3-eks-1"}}, Criteria{KubeletOlder: true}, []string{"kubelet v1.32.3, control plane v1.33.1"}},
+		"an older patch only":         {inspected{node: node.Info{Kubelet: "v1.33.0-eks-1"}}, Criteria{KubeletOlder: true}, nil},
+		"a condition":                 {inspected{node: node.Info{Conditions: []node.Condition{pressure}}}, Criteria{Conditions: []node.Condition{pressure}}, []string{"condition MemoryPressure=True"}},
+		"a request":                   {inspected{node: node.Info{Requested: true}}, Criteria{Requested: true}, []string{"requested"}},
 		"several at once": {
-			inspected{node: node.Fact{Requested: true}, launched: asg.Launched{LaunchTime: now.Add(-48 * time.Hour)}},
+			inspected{node: node.Info{Requested: true}, launched: asg.Launched{LaunchTime: now.Add(-48 * time.Hour)}},
 			Criteria{Requested: true, MinAge: 36 * time.Hour}, []string{"older than 1d12h", "requested"},
 		},
 	} {

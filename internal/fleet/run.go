@@ -41,7 +41,7 @@ func (r *Fleet) Run(ctx context.Context) error {
 		return err
 	}
 	f := &run{Fleet: r, selected: selected, waiting: selected.nodes, sizes: map[string]int{}, started: map[string]argo.Child{}, verdicts: map[string]NodeOutcome{}}
-	for _, p := range selected.pools {
+	for _, p := range selected.inventories {
 		f.sizes[p.Name] = p.Size
 	}
 	if r.DryRun {
@@ -212,7 +212,7 @@ func (f *run) start(ctx context.Context, c Candidate, again *recheck) (because s
 		return because, nil
 	}
 	child := argo.Child{Name: argo.ChildName(c.InstanceID), Fleet: f.claims.Holder, Instance: c.InstanceID, Node: c.NodeName, Group: c.ASGName, Zone: c.Zone}
-	started, err := f.argo.Start(ctx, argo.Order{
+	started, err := f.argo.Start(ctx, argo.Submission{
 		Namespace: f.claims.Namespace, Template: f.Template, Fleet: f.claims.Holder, Parent: f.parent(), Child: child, Parameters: f.parameters(c),
 	})
 	switch {

@@ -16,17 +16,17 @@ import (
 
 // inspected is all that a selection knows of one node.
 type inspected struct {
-	node     node.Fact
-	serving  asg.Serving
-	launched asg.Launched
-	pool     *asg.Pool
-	drift    []string
+	node      node.Info
+	serving   asg.Serving
+	launched  asg.Launched
+	inventory *asg.Inventory
+	drift     []string
 }
 
 // selection is what was chosen, in the order in which to recycle it, and what a later look at one of these compares with.
 type selection struct {
 	nodes        []Candidate
-	pools        []asg.Pool
+	inventories  []asg.Inventory
 	inspected    map[string]inspected // by instance
 	controlPlane string               // its version, if it was asked for
 }
@@ -54,28 +54,28 @@ func (r *Fleet) Select(ctx context.Context) ([]Candidate, error) {
 // selectNodes finds the nodes to recycle.
 func (r *Fleet) selectNodes(ctx context.Context, o Criteria) (*selection, error) {
 	skip := skipped{}
-	var pools []asg.Pool
+	var inventories []asg.Inventory
 	var err error
 	if !o.byNodeOnly() {
-		if pools, err = r.asg.Pools(ctx, o.source(r.Cluster)); err != nil {
+		if inventories, err = r.asg.Inventories(ctx, o.source(r.Cluster)); err != nil {
 			return nil, err
 		}
-		if len(pools) == 0 {
+		if len(inventories) == 0 {
 			r.log.InfoContext(ctx, "no Auto Scaling group matches")
 			return &selection{}, nil
 		}
 	}
-	facts, err := r.nodes.Facts(ctx, o.NodeSelector.String(), o.Conditions)
+	infos, err := r.nodes.Infos(ctx, o.NodeSelector.String(), o.Conditions)
 	if err != nil {
 		return nil, err
 	}
 	var known map[string]asg.Launched
 	if o.byNodeOnly() {
-		if known, pools, err = r.poolsOf(ctx, facts); err != nil {
+		if known, inventories, err = r.inventoriesOf(ctx, infos); err != nil {
 			return nil, err
 		}
 	}
-	all := join(facts, pools, o, skip)
+	all := join(infos, inventories, o, skip)
 	if known == nil {
 		ids := make([]string, 0, len(all))
 		for i := range all {
@@ -100,7 +100,7 @@ func (r *Fleet) selectNodes(ctx context.Context, o Criteria) (*selection, error)
 	chosen := candidates(all, o, controlPlane, time.Now())
 	chosen = spread(chosen)
 	r.report.Begun = true
-	s := &selection{pools: pools, inspected: make(map[string]inspected, len(all)), controlPlane: controlPlane}
+	s := &selection{inventories: inventories, inspected: make(map[string]inspected, len(all)), controlPlane: controlPlane}
 	for _, i := range all {
 		s.inspected[i.serving.ID] = i
 	}
@@ -112,10 +112,10 @@ func (r *Fleet) selectNodes(ctx context.Context, o Criteria) (*selection, error)
 	return s, nil
 }
 
-// poolsOf finds the groups by the instances behind the Nodes.
-func (r *Fleet) poolsOf(ctx context.Context, facts []node.Fact) (known map[string]asg.Launched, pools []asg.Pool, err error) {
+// inventoriesOf finds the groups by the instances behind the Nodes.
+func (r *Fleet) inventoriesOf(ctx context.Context, infos []node.Info) (known map[string]asg.Launched, inventories []asg.Inventory, err error) {
 	var ids, groups []string
-	for _, f := range facts {
+	for _, f := range infos {
 		if f.InstanceID != "" && !f.Karpenter {
 			ids = append(ids, f.InstanceID)
 		}
@@ -130,21 +130,21 @@ func (r *Fleet) poolsOf(ctx context.Context, facts []node.Fact) (known map[strin
 		}
 	}
 	if len(groups) > 0 {
-		pools, err = r.asg.Pools(ctx, asg.Source{Names: groups})
+		inventories, err = r.asg.Inventories(ctx, asg.Source{Names: groups})
 	}
-	return known, pools, err
+	return known, inventories, err
 }
 
 // join brings together Nodes and members of groups, and passes over what is not to be recycled whatever its age. Nodes of
 // other groups and members that the label selector leaves out are not in the sources: they are not counted.
-func join(facts []node.Fact, pools []asg.Pool, o Criteria, skip skipped) (all []inspected) {
+func join(infos []node.Info, inventories []asg.Inventory, o Criteria, skip skipped) (all []inspected) {
 	members := map[string]inspected{}
-	for i := range pools {
-		for _, m := range pools[i].Members {
-			members[m.ID] = inspected{serving: m, pool: &pools[i]}
+	for i := range inventories {
+		for _, m := range inventories[i].Members {
+			members[m.ID] = inspected{serving: m, inventory: &inventories[i]}
 		}
 	}
-	for _, f := range facts {
+	for _, f := range infos {
 		i, member := members[f.InstanceID]
 		delete(members, f.InstanceID)
 		var why string
@@ -206,11 +206,11 @@ func (r *Fleet) running(all []inspected, known map[string]asg.Launched, skip ski
 func (r *Fleet) compare(ctx context.Context, all []inspected) error {
 	now := r.launching()
 	for i := range all {
-		ways, err := now.of(ctx, all[i].pool)
+		specs, err := now.of(ctx, all[i].inventory)
 		if err != nil {
 			return err
 		}
-		all[i].drift = asg.Drift(all[i].serving, all[i].launched.Image, ways)
+		all[i].drift = asg.Drift(all[i].serving, all[i].launched.Image, specs)
 	}
 	return nil
 }
@@ -219,25 +219,25 @@ func (r *Fleet) compare(ctx context.Context, all []inspected) error {
 type launching struct {
 	*Fleet
 	templates asg.Templates
-	ways      map[*asg.Pool][]asg.Way
+	specs     map[*asg.Inventory][]asg.LaunchSpec
 }
 
 func (r *Fleet) launching() *launching {
-	return &launching{Fleet: r, templates: asg.Templates{Reader: r.templates}, ways: map[*asg.Pool][]asg.Way{}}
+	return &launching{Fleet: r, templates: asg.Templates{Reader: r.templates}, specs: map[*asg.Inventory][]asg.LaunchSpec{}}
 }
 
-func (l *launching) of(ctx context.Context, pool *asg.Pool) ([]asg.Way, error) {
-	if ways, known := l.ways[pool]; known {
-		return ways, nil
+func (l *launching) of(ctx context.Context, inventory *asg.Inventory) ([]asg.LaunchSpec, error) {
+	if specs, known := l.specs[inventory]; known {
+		return specs, nil
 	}
-	ways, gone, err := l.templates.Launches(ctx, pool.Launches)
+	specs, gone, err := l.templates.Launches(ctx, inventory.Launches)
 	if err != nil {
 		return nil, err
 	}
 	if gone != "" {
-		ways = nil
-		l.report.Warn(ctx, fmt.Sprintf("launch template %s of Auto Scaling group %s does not exist in the version that the group names: cannot check its nodes for drift, and the group cannot replace any", gone, pool.Name))
+		specs = nil
+		l.report.Warn(ctx, fmt.Sprintf("launch template %s of Auto Scaling group %s does not exist in the version that the group names: cannot check its nodes for drift, and the group cannot replace any", gone, inventory.Name))
 	}
-	l.ways[pool] = ways
-	return ways, nil
+	l.specs[inventory] = specs
+	return specs, nil
 }

@@ -28,8 +28,8 @@ type Condition struct {
 
 func (c Condition) String() string { return string(c.Type) + "=" + string(c.Status) }
 
-// Fact is what a selection keeps of a Node: some hundred bytes of some twenty thousand.
-type Fact struct {
+// Info is what a selection keeps of a Node: some hundred bytes of some twenty thousand.
+type Info struct {
 	Name, InstanceID string
 	Kubelet          string // its version
 	Karpenter        bool
@@ -38,16 +38,16 @@ type Fact struct {
 	Conditions       []Condition // that hold, of those asked for
 }
 
-// Facts reads the Nodes that a label selector matches, page by page; an empty one matches all.
-func (c *Client) Facts(ctx context.Context, selector string, conditions []Condition) ([]Fact, error) {
-	var facts []Fact
+// Infos reads the Nodes that a label selector matches, page by page; an empty one matches all.
+func (c *Client) Infos(ctx context.Context, selector string, conditions []Condition) ([]Info, error) {
+	var facts []Info
 	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
 		return c.Nodes.List(ctx, opts)
 	}))
 	pages.PageSize, pages.PageBufferSize = nodesAPage, 1 // as in Find
 	err := pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(item runtime.Object) error {
 		if n, ok := item.(*corev1.Node); ok {
-			facts = append(facts, FactOf(n, conditions))
+			facts = append(facts, InfoOf(n, conditions))
 		}
 		return nil
 	})
@@ -57,10 +57,10 @@ func (c *Client) Facts(ctx context.Context, selector string, conditions []Condit
 	return facts, nil
 }
 
-// FactOf is what a selection reads of one Node.
-func FactOf(n *corev1.Node, conditions []Condition) Fact {
+// InfoOf is what a selection reads of one Node.
+func InfoOf(n *corev1.Node, conditions []Condition) Info {
 	skip, marked := n.Annotations[AnnotationSkip]
-	f := Fact{
+	f := Info{
 		Name: n.Name, InstanceID: InstanceID(n.Spec.ProviderID), Kubelet: n.Status.NodeInfo.KubeletVersion, Karpenter: KarpenterPool(n) != "",
 		Skip: marked && skip != "false", Requested: n.Annotations[AnnotationRecycle] == "requested", Leaving: IsLeaving(n),
 	}

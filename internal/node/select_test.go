@@ -35,17 +35,17 @@ func TestFactOf(t *testing.T) {
 	for name, c := range map[string]struct {
 		annotations, labels map[string]string
 		conditions          []corev1.NodeCondition
-		want                node.Fact
+		want                node.Info
 	}{
-		"a plain one":                 {nil, nil, nil, node.Fact{}},
-		"to be skipped":               {map[string]string{"eks-recycle.io/skip": ""}, nil, nil, node.Fact{Skip: true}},
-		"skipped no more":             {map[string]string{"eks-recycle.io/skip": "false"}, nil, nil, node.Fact{}},
-		"requested":                   {map[string]string{"eks-recycle.io/recycle": "requested"}, nil, nil, node.Fact{Requested: true}},
-		"annotated with another word": {map[string]string{"eks-recycle.io/recycle": "done"}, nil, nil, node.Fact{}},
-		"Karpenter's":                 {nil, map[string]string{"karpenter.sh/nodepool": "p"}, nil, node.Fact{Karpenter: true}},
+		"a plain one":                 {nil, nil, nil, node.Info{}},
+		"to be skipped":               {map[string]string{"eks-recycle.io/skip": ""}, nil, nil, node.Info{Skip: true}},
+		"skipped no more":             {map[string]string{"eks-recycle.io/skip": "false"}, nil, nil, node.Info{}},
+		"requested":                   {map[string]string{"eks-recycle.io/recycle": "requested"}, nil, nil, node.Info{Requested: true}},
+		"annotated with another word": {map[string]string{"eks-recycle.io/recycle": "done"}, nil, nil, node.Info{}},
+		"Karpenter's":                 {nil, map[string]string{"karpenter.sh/nodepool": "p"}, nil, node.Info{Karpenter: true}},
 		"a condition that is asked for": {
 			nil, nil, []corev1.NodeCondition{{Type: "MemoryPressure", Status: "True"}, {Type: "Ready", Status: "True"}, {Type: "DiskPressure", Status: "True"}},
-			node.Fact{Conditions: asked[:1]},
+			node.Info{Conditions: asked[:1]},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestFactOf(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{Name: "n", Annotations: c.annotations, Labels: c.labels}, Spec: corev1.NodeSpec{ProviderID: "aws:///eu-central-1a/i-1"},
 				Status: corev1.NodeStatus{Conditions: c.conditions, NodeInfo: corev1.NodeSystemInfo{KubeletVersion: "v1.33.4"}},
 			}
-			if diff := cmp.Diff(c.want, node.FactOf(n, asked)); diff != "" {
+			if diff := cmp.Diff(c.want, node.InfoOf(n, asked)); diff != "" {
 				t.Errorf("fact (-want +got):\n%s", diff)
 			}
 		})

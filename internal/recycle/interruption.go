@@ -26,7 +26,7 @@ var errTaken = errors.New("the notice is over")
 // lateNotice is how long a leave goes on whose notice is over before it began: the instance is still there, after all.
 const lateNotice = 30 * time.Second
 
-// Interrupt closes a Node at once and evicts what can move. It takes no claim: the instance goes whoever else works on it. With
+// Interrupt cordons a Node at once and evicts what can move. It takes no claim: the instance goes, even if others work on it. With
 // a deadline it tells the pods that matter when their grace period just fits, and without one it leaves them to finish.
 func (r *Recycle) Interrupt(ctx context.Context) error {
 	s, err := r.locate(ctx)

@@ -102,8 +102,8 @@ func (r *Recycle) undo(ctx context.Context, s subject) error {
 // cancelReturn ends what a killed settle or restore had begun, for a recycle that goes on after all or is lost.
 func (r *Recycle) cancelReturn(ctx context.Context, t asg.Target) error {
 	record := r.held.Record()
-	memo := returning(&record)
-	if memo.Stage == "" {
+	checkpoint := returning(&record)
+	if checkpoint.Stage == "" {
 		return nil
 	}
 	if t.IsServing() {
@@ -114,7 +114,7 @@ func (r *Recycle) cancelReturn(ctx context.Context, t asg.Target) error {
 		return err
 	}
 	if trusted {
-		note, err := r.asg.CancelReturn(ctx, record.Group, record.InstanceID, memo)
+		note, err := r.asg.CancelReturn(ctx, record.Group, record.InstanceID, checkpoint)
 		if note != "" {
 			r.report.Warn(ctx, note)
 		}
@@ -132,11 +132,11 @@ func (r *Recycle) cancelReturn(ctx context.Context, t asg.Target) error {
 func (r *Recycle) theReturn(t asg.Target) *asg.Return {
 	record := r.held.Record()
 	return &asg.Return{
-		Group: t.Group.Name, ID: t.Instance.ID, Baseline: record.Members, Memo: returning(&record),
-		Keep: func(ctx context.Context, memo asg.Memo) error {
+		Group: t.Group.Name, ID: t.Instance.ID, Baseline: record.Members, Checkpoint: returning(&record),
+		Keep: func(ctx context.Context, checkpoint asg.Checkpoint) error {
 			text := ""
-			if memo.Stage != "" {
-				encoded, err := json.Marshal(memo)
+			if checkpoint.Stage != "" {
+				encoded, err := json.Marshal(checkpoint)
 				if err != nil {
 					return err
 				}
@@ -158,7 +158,7 @@ func (r *Recycle) exitStandby(ctx context.Context, back *asg.Return) error {
 		r.report.Warn(ctx, note)
 	}
 	var notDone *poll.NotDoneError
-	if errors.As(err, &notDone) || (err != nil && back.Memo.IsUneven()) {
+	if errors.As(err, &notDone) || (err != nil && back.Checkpoint.IsUnreconciled()) {
 		return err
 	}
 	if err := errors.Join(err, r.resume(ctx, back.Group, asg.ScaleIn)); err != nil {

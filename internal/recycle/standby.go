@@ -26,7 +26,7 @@ func (r *Recycle) Standby(ctx context.Context) error {
 	if s.stage.forward() {
 		return r.sayRetired(s)
 	}
-	if r.Fleet != "" && s.node != nil && node.FactOf(s.node, nil).Skip && s.stage == Serving { // it may have been queued for hours
+	if r.Fleet != "" && s.node != nil && node.InfoOf(s.node, nil).Skip && s.stage == Serving { // it may have been queued for hours
 		r.report.Reason = report.Skipped
 		return fmt.Errorf("node %q is annotated %s since fleet %s asked for it", s.node.Name, node.AnnotationSkip, r.Fleet)
 	}
@@ -87,7 +87,7 @@ func (r *Recycle) begin(ctx context.Context, s subject) error {
 	})
 }
 
-// write keeps what the recycle is asked for, for whoever has to finish what the workflow began.
+// write keeps what the recycle is asked for, for a run that has to finish what the workflow began.
 func (r Request) write(record *claim.Record) {
 	record.LabelSelector, record.Namespaces, record.OnTimeout = r.Pods.Labels(), strings.Join(r.Pods.Namespaces, ","), "fail"
 	if r.EvictOnTimeout {

@@ -98,13 +98,13 @@ func stateOutside(i asg.Instance, r *claim.Record) Stage {
 }
 
 // returning reads how far the return of the instance to service is. What cannot be read is none: AWS is asked anew then.
-func returning(r *claim.Record) (m asg.Memo) {
+func returning(r *claim.Record) (m asg.Checkpoint) {
 	if r == nil || r.Return == "" {
 		return m
 	}
 	if err := json.Unmarshal([]byte(r.Return), &m); err != nil || m.Weight < 1 || m.Desired < 0 ||
 		!slices.Contains([]asg.Stage{asg.Lowering, asg.Exiting, asg.Exited, asg.Raising, asg.Surplus}, m.Stage) {
-		return asg.Memo{}
+		return asg.Checkpoint{}
 	}
 	return m
 }

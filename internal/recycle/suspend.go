@@ -132,7 +132,7 @@ func (r *Recycle) end(ctx context.Context, t asg.Target) error {
 	return r.claims.End(ctx, t.Instance.ID)
 }
 
-// park gives back what is shared with others, and keeps the record for whoever takes the recycle up again.
+// park gives back what is shared with others, and keeps the record, so that the recycle can be taken up again.
 func (r *Recycle) park(ctx context.Context, t asg.Target) error {
 	return errors.Join(r.release(ctx, t), r.held.Park(ctx))
 }
