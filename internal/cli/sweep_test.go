@@ -44,17 +44,7 @@ func (w *world) podsOf(id string) (running int) {
 // sweep runs one while these workflows exist.
 func (w *world) sweep(workflows []*metav1.PartialObjectMetadata, flags ...string) outcome {
 	w.Helper()
-	scheme := metadatafake.NewTestScheme()
-	if err := metav1.AddMetaToScheme(scheme); err != nil {
-		w.Fatal(err)
-	}
-	client := metadatafake.NewSimpleMetadataClient(scheme)
-	for _, workflow := range workflows {
-		if err := client.Tracker().Create(workflowsResource, workflow, workflow.Namespace); err != nil {
-			w.Fatal(err)
-		}
-	}
-	w.steps = &cli.Clients{Groups: w.groups, Instances: w.ec2, Kube: typed(w.kube), Workflows: argo.Workflows{Metadata: client}, Region: w.region}
+	w.withArgo(workflows...)
 	defer func() { w.steps = nil }()
 	return w.stepAs(w.Context(), "sweep-1", "sweep", append([]string{"--workflow-name", "argo/sweep"}, flags...)...)
 }
