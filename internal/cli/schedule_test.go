@@ -245,7 +245,7 @@ func drawGroup(t *rapid.T) groupShape {
 func drawCloud(t *rapid.T) cloud {
 	seconds := func(s ...int) time.Duration { return time.Duration(among(t, s)) * time.Second }
 	c := cloud{
-		DetachRefused: oneIn(t, 3), AtMaxAllowed: oneIn(t, 3),
+		DetachRefused: oneIn(t, 12), AtMaxAllowed: oneIn(t, 3),
 		EnteringStandby: seconds(5, 30, 300), Detaching: seconds(5, 30, 200), Boot: seconds(20, 20, 90), Joins: seconds(15, 15, 60),
 	}
 	if oneIn(t, 6) {
