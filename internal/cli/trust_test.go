@@ -195,7 +195,7 @@ func TestMarksFromBeforeMeanNothing(t *testing.T) {
 // A selection goes by the names that EC2 gives instances: a Node of another name cannot have one selected.
 func TestAForgedNodeSelectsNoInstance(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		real := w.nodeOf(w.ids[1]).Name
+		own := w.nodeOf(w.ids[1]).Name
 		w.forgedNode("a-forged-one", w.ids[1])
 		forged, err := w.kube.CoreV1().Nodes().Get(w.Context(), "a-forged-one", metav1.GetOptions{})
 		if err != nil {
@@ -205,7 +205,7 @@ func TestAForgedNodeSelectsNoInstance(t *testing.T) {
 		if _, err := w.kube.CoreV1().Nodes().Update(w.Context(), forged, metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.kube.CoreV1().Nodes().Delete(w.Context(), real, metav1.DeleteOptions{}); err != nil {
+		if err := w.kube.CoreV1().Nodes().Delete(w.Context(), own, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if o := w.step("select", "--asg", group, "--requested"); o.code != 0 || len(o.result.Nodes) > 0 {
