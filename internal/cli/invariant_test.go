@@ -26,7 +26,7 @@ type witness struct {
 	leases      map[string]*coordinationv1.Lease
 	served      map[string]bool      // instances whose node has been Ready once
 	targets     map[string]string    // instance by workflow uid, which is also its access key
-	closed      map[string]time.Time // when a target's node was closed, by instance
+	closed      map[string]time.Time // when a target's node was first closed, by instance
 	forced      time.Duration        // max-wait, if pods may be evicted after it; 0: never
 	lost        int                  // capacity that others took away, and that the group has not made good yet
 	excess      int                  // capacity that others made superfluous: so much may scale-in take
@@ -95,6 +95,11 @@ func (w *witness) aws(c awssim.Change) {
 	before := w.group
 	if g, ok := c.Group(group); ok {
 		w.group = g
+		for _, m := range g.Members {
+			if m.LifecycleState == "InService" {
+				delete(w.closed, m.Instance) // the next recycle of it begins anew
+			}
+		}
 	}
 	switch {
 	case c.Event != nil:
@@ -382,7 +387,9 @@ func (w *witness) node(was, is *corev1.Node) {
 		w.served[id] = true
 	}
 	if isClosed(is) && (was == nil || !isClosed(was)) {
-		w.closed[id] = time.Now()
+		if w.closed[id].IsZero() { // opened by others and closed again: the wait for its pods goes on
+			w.closed[id] = time.Now()
+		}
 		if m := memberOf(w.group, id); m != nil && w.returned[id] && m.LifecycleState != "Standby" {
 			return // somebody else has just brought it back, and the recycle has yet to see it
 		}

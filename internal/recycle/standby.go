@@ -3,6 +3,7 @@ package recycle
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -326,13 +327,12 @@ func (c *candidates) take(ctx context.Context, group, id string, n *corev1.Node)
 // nodeOf finds the Node of a candidate, and says why it cannot serve yet.
 func (c *candidates) nodeOf(ctx context.Context, id string) (n *corev1.Node, why string, err error) {
 	if c.names[id] == nil {
-		found, err := c.asg.Launched(ctx, []string{id}) // by a filter: EC2 may not know it yet
+		i, err := c.asg.Instance(ctx, id)
+		if errors.Is(err, asg.ErrUnknown) { // EC2 is eventually consistent: the group may know of it first
+			return nil, "is not known to EC2 yet", nil
+		}
 		if err != nil {
 			return nil, "", err
-		}
-		i, known := found[id]
-		if !known {
-			return nil, "is not known to EC2 yet", nil
 		}
 		c.names[id] = node.NamesOf(id, i.PrivateDNSName, c.report.Region)
 	}
