@@ -18,7 +18,7 @@ import (
 
 // act is what somebody else does, who knows nothing of the recycle and is not careful either. What AWS refuses is nothing
 // to anyone.
-func (g *stage) act(ctx context.Context, kind string) {
+func (g *simulation) act(ctx context.Context, kind string) {
 	g.note("someone", kind, nil)
 	g.count(&g.stats.Acts)
 	g.locked(func() { g.stats.saw(kind) })
@@ -100,9 +100,9 @@ func (g *stage) act(ctx context.Context, kind string) {
 			_ = g.api.remove("nodes", "", n.Name, nil)
 		}
 	case exitStandby:
-		g.witness.bringsBack(true)
+		g.checker.bringsBack(true)
 		_ = g.someone.move(ctx, "ExitStandby", ptr(group), []string{target}, nil)
-		g.witness.bringsBack(false)
+		g.checker.bringsBack(false)
 	case unreadyOther:
 		if other := g.another(); other != "" {
 			g.setReady(other, corev1.ConditionUnknown)
@@ -113,7 +113,7 @@ func (g *stage) act(ctx context.Context, kind string) {
 }
 
 // forgeRecord makes a record of another instance that says that it retires, and that its capacity was lowered.
-func (g *stage) forgeRecord(id string) {
+func (g *simulation) forgeRecord(id string) {
 	holder := "nobody"
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
 		Name: leasePrefix + id, Namespace: "eks-recycle", Labels: map[string]string{"app.kubernetes.io/name": "eks-recycle"},
@@ -126,29 +126,29 @@ func (g *stage) forgeRecord(id string) {
 	_, _ = g.api.create("leases", lease)
 }
 
-func (g *stage) ask(ctx context.Context, action string, form url.Values) {
+func (g *simulation) ask(ctx context.Context, action string, form url.Values) {
 	_, err := g.someone.call(ctx, "autoscaling", action, form)
 	if err != nil {
 		g.note("someone", action, err)
 	}
 }
 
-func (g *stage) resize(ctx context.Context, field string, size int) {
+func (g *simulation) resize(ctx context.Context, field string, size int) {
 	g.ask(ctx, "UpdateAutoScalingGroup", url.Values{"AutoScalingGroupName": {group}, field: {strconv.Itoa(size)}})
 }
 
-func (g *stage) outside(id, action string) {
+func (g *simulation) outside(id, action string) {
 	if err := g.sim.ActOutside(id, action); err != nil {
 		g.note("someone", action+" "+id, err)
 	}
 }
 
-func (g *stage) groupState() awssim.GroupState {
+func (g *simulation) groupState() awssim.GroupState {
 	return g.sim.State().Groups[0]
 }
 
-// another is a member in service that no lane recycles.
-func (g *stage) another() string {
+// another is a member in service that no run recycles.
+func (g *simulation) another() string {
 	for _, i := range g.sim.State().Instances {
 		if i.LifecycleState == "InService" && i.State == "running" && !slices.Contains(g.targets(), i.ID) {
 			return i.ID
@@ -157,8 +157,8 @@ func (g *stage) another() string {
 	return ""
 }
 
-func (g *stage) targets() (ids []string) {
-	for _, l := range g.lanes {
+func (g *simulation) targets() (ids []string) {
+	for _, l := range g.runs {
 		if !slices.Contains(ids, l.target) {
 			ids = append(ids, l.target)
 		}
@@ -166,7 +166,7 @@ func (g *stage) targets() (ids []string) {
 	return ids
 }
 
-func (g *stage) dropNode(id string) *corev1.Node {
+func (g *simulation) dropNode(id string) *corev1.Node {
 	n := g.nodeOf(id)
 	if n != nil {
 		_ = g.api.remove("nodes", "", n.Name, nil)
@@ -175,7 +175,7 @@ func (g *stage) dropNode(id string) *corev1.Node {
 }
 
 // register makes the Node anew as its kubelet would, if the instance runs one: of what others wrote on it nothing is left.
-func (g *stage) register(n *corev1.Node) {
+func (g *simulation) register(n *corev1.Node) {
 	id := instanceOf(n)
 	if !slices.ContainsFunc(g.sim.State().Instances, func(i awssim.InstanceState) bool { return i.ID == id && i.State == "running" }) {
 		return
@@ -187,7 +187,7 @@ func (g *stage) register(n *corev1.Node) {
 	_, _ = g.api.create("nodes", fresh)
 }
 
-func (g *stage) setReady(id string, status corev1.ConditionStatus) {
+func (g *simulation) setReady(id string, status corev1.ConditionStatus) {
 	g.editNode(id, func(n *corev1.Node) {
 		for i := range n.Status.Conditions {
 			if n.Status.Conditions[i].Type == corev1.NodeReady {

@@ -301,7 +301,7 @@ func (s *apiServer) evict(e *policyv1.Eviction) error {
 	return err
 }
 
-// later does something after a while, unless the story is over by then.
+// later does something after a while, unless the scenario is over by then.
 func (s *apiServer) later(d time.Duration, do func()) {
 	go func() {
 		timer := time.NewTimer(d)

@@ -15,7 +15,7 @@ import (
 // were.
 type argoFake struct {
 	metadata.Getter
-	*stage
+	*simulation
 }
 
 func (a argoFake) Resource(schema.GroupVersionResource) metadata.Getter { return a }
@@ -37,7 +37,7 @@ func (a argoFake) Get(_ context.Context, name string, _ metav1.GetOptions, _ ...
 }
 
 // workflowRuns says that a workflow runs from now on, or has ended.
-func (g *stage) workflowRuns(uid string, running bool) {
+func (g *simulation) workflowRuns(uid string, running bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.workflows[uid] = running

@@ -199,7 +199,7 @@ func (a *argoWorld) parentEnds(name string) {
 	}
 }
 
-// mostAttempts is more than any story takes.
+// mostAttempts is more than any scenario takes.
 const mostAttempts = 200
 
 // fleet runs the step fleet of a workflow until it is done or fails, and returns the last outcome and the number of attempts.

@@ -43,7 +43,7 @@ func (w *awsWire) call(ctx context.Context, service, action string, form url.Val
 	form.Set("Action", action)
 	form.Set("Version", version)
 	if p, ok := w.door.(*process); ok {
-		p.witness.begins(p.uid, action)
+		p.checker.begins(p.uid, action)
 	}
 	wait := wireFirstWait
 	for attempt := 1; ; attempt++ {

@@ -11,36 +11,36 @@ import (
 )
 
 // say writes down a violation that somebody else has found.
-func (w *witness) say(rule int, format string, args ...any) {
+func (w *checker) say(rule int, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.violated(rule, format, args...)
 }
 
-// begins tells the witness that a workflow sends a call.
-func (w *witness) begins(uid, action string) {
+// begins tells the checker that a workflow sends a call.
+func (w *checker) begins(uid, action string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.begun[uid+action] = time.Now()
 }
 
-// bringsBack tells the witness that another hand takes a target out of Standby now, or did.
-func (w *witness) bringsBack(now bool) {
+// bringsBack tells the checker that another hand takes a target out of Standby now, or did.
+func (w *checker) bringsBack(now bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.broughtBack = now
 }
 
-// knows tells the witness which instance a workflow recycles.
-func (w *witness) knows(uid, target string) {
+// knows tells the checker which instance a workflow recycles.
+func (w *checker) knows(uid, target string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.targets[uid] = target
 }
 
 // atTheEnd checks what is left when all is over.
-func (g *stage) atTheEnd() {
-	w := g.witness
+func (g *simulation) atTheEnd() {
+	w := g.checker
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sizesAtTheEnd(g.surplus())
@@ -67,9 +67,9 @@ func (g *stage) atTheEnd() {
 }
 
 // surplus is how much more than before the desired capacity may be, because a step said so.
-func (g *stage) surplus() int {
+func (g *simulation) surplus() int {
 	units := 0
-	for _, l := range append(slices.Clone(g.lanes), g.beside...) {
+	for _, l := range append(slices.Clone(g.runs), g.beside...) {
 		for _, warning := range l.warnings {
 			if strings.Contains(warning, "one instance more than before") || strings.Contains(warning, "it changed while instance") {
 				units += max(g.Group.Weight, 1)
@@ -79,7 +79,7 @@ func (g *stage) surplus() int {
 	return units
 }
 
-func (w *witness) sizesAtTheEnd(surplus int) {
+func (w *checker) sizesAtTheEnd(surplus int) {
 	if w.group.Min != w.min || w.group.Max != w.max {
 		w.violated(4, "min and max are %d and %d, want %d and %d", w.group.Min, w.group.Max, w.min, w.max)
 	}
@@ -95,7 +95,7 @@ func (w *witness) sizesAtTheEnd(surplus int) {
 	}
 }
 
-func (w *witness) marksAtTheEnd(id string, n *corev1.Node) {
+func (w *checker) marksAtTheEnd(id string, n *corev1.Node) {
 	var left []string
 	for key := range n.Annotations {
 		if strings.HasPrefix(key, ownDomain) {
@@ -120,20 +120,20 @@ func (w *witness) marksAtTheEnd(id string, n *corev1.Node) {
 }
 
 // asBefore checks that a node which is still there has what people had put on it.
-func (g *stage) asBefore() {
-	n := g.witness.nodes[g.ids[0]]
+func (g *simulation) asBefore() {
+	n := g.checker.nodes[g.ids[0]]
 	if n == nil || n.UID != g.firstNode.UID {
 		return
 	}
 	cordoned := g.Before.Cordoned && !slices.ContainsFunc(g.Acts, func(a act) bool { return a.Kind == uncordon })
 	if n.Spec.Unschedulable != g.firstNode.Spec.Unschedulable && cordoned == g.Before.Cordoned {
-		g.witness.violated(5, "the node's cordon was %t and is %t", g.firstNode.Spec.Unschedulable, n.Spec.Unschedulable)
+		g.checker.violated(5, "the node's cordon was %t and is %t", g.firstNode.Spec.Unschedulable, n.Spec.Unschedulable)
 	}
 	for key, maps := range map[string][2]map[string]string{
 		scaleDownKey: {g.firstNode.Annotations, n.Annotations}, excludeKey: {g.firstNode.Labels, n.Labels},
 	} {
 		if maps[0][key] != maps[1][key] {
-			g.witness.violated(5, "the node's %s was %q and is %q", key, maps[0][key], maps[1][key])
+			g.checker.violated(5, "the node's %s was %q and is %q", key, maps[0][key], maps[1][key])
 		}
 	}
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
-// witness watches the account and the cluster while recycles run, after every call and every transition, and writes down
+// checker watches the account and the cluster while recycles run, after every call and every transition, and writes down
 // what must never happen. It knows nothing of the code under test: names of taints, labels and Leases are its own, so that
 // a mistake there cannot excuse itself here. It tells steps from everybody else by the access key of their calls.
-type witness struct {
+type checker struct {
 	mu          sync.Mutex
 	group       awssim.GroupView
 	nodes       map[string]*corev1.Node // by instance
@@ -57,19 +57,19 @@ const (
 // it: the time of the last look. What appears while the call is on its way nobody can know either.
 const lateness = 2 * time.Second
 
-func newWitness() *witness {
-	return &witness{
+func newChecker() *checker {
+	return &checker{
 		nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}, leases: map[string]*coordinationv1.Lease{},
 		served: map[string]bool{}, begun: map[string]time.Time{}, unclear: map[string]bool{}, returned: map[string]bool{}, shutDown: map[string]bool{}, targets: map[string]string{}, closed: map[string]time.Time{}, suspended: map[string]bool{},
 	}
 }
 
-func (w *witness) violated(rule int, format string, args ...any) {
+func (w *checker) violated(rule int, format string, args ...any) {
 	w.violations = append(w.violations, fmt.Sprintf("rule %d, %s: ", rule, time.Now().UTC().Format("15:04:05.000"))+fmt.Sprintf(format, args...))
 }
 
-// begin takes the state of things before the story.
-func (w *witness) begin(s awssim.State, o options) {
+// begin takes the state of things before the scenario.
+func (w *checker) begin(s awssim.State, o options) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	g := s.Groups[0]
@@ -89,7 +89,7 @@ func (w *witness) begin(s awssim.State, o options) {
 }
 
 // aws is told of every call and every transition.
-func (w *witness) aws(c awssim.Change) {
+func (w *checker) aws(c awssim.Change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.group
@@ -113,7 +113,7 @@ func (w *witness) aws(c awssim.Change) {
 func isStep(accessKey string) bool { return strings.HasPrefix(accessKey, stepKeyPrefix) }
 
 // recover forgets the losses of a group that is whole again: what is missing from now on is missing anew.
-func (w *witness) recover() {
+func (w *checker) recover() {
 	if w.lost > 0 && w.capacity("", false) >= w.group.Desired {
 		w.lost = 0
 	}
@@ -121,9 +121,9 @@ func (w *witness) recover() {
 
 // serving is the capacity without one instance: members in service, and members on standby whose node is still open, each
 // with a Ready node on a running instance.
-func (w *witness) serving(without string) int { return w.capacity(without, true) }
+func (w *checker) serving(without string) int { return w.capacity(without, true) }
 
-func (w *witness) capacity(without string, standby bool) int {
+func (w *checker) capacity(without string, standby bool) int {
 	sum := 0
 	for _, m := range w.group.Members {
 		n := w.nodes[m.Instance]
@@ -142,7 +142,7 @@ func (w *witness) capacity(without string, standby bool) int {
 	return sum
 }
 
-func (w *witness) event(before awssim.GroupView, e awssim.Event) {
+func (w *checker) event(before awssim.GroupView, e awssim.Event) {
 	switch e.Kind {
 	case awssim.KindDesired:
 		w.desiredChanged(e)
@@ -167,7 +167,7 @@ func (w *witness) event(before awssim.GroupView, e awssim.Event) {
 
 // suspending reports that a recycle is about to suspend a process, or has: what another hand suspends then cannot be distinguished
 // from that.
-func (w *witness) suspending() bool {
+func (w *checker) suspending() bool {
 	for name, lease := range w.leases {
 		if lease.Annotations[ownDomain+"suspends"] != "" || strings.HasPrefix(name, leasePrefix+"asg-") {
 			return true
@@ -176,7 +176,7 @@ func (w *witness) suspending() bool {
 	return false
 }
 
-func (w *witness) desiredChanged(e awssim.Event) {
+func (w *checker) desiredChanged(e awssim.Event) {
 	from, _ := strconv.Atoi(e.From)
 	to, _ := strconv.Atoi(e.To)
 	if isStep(e.AccessKey) {
@@ -198,7 +198,7 @@ func (w *witness) desiredChanged(e awssim.Event) {
 	w.excess += max(from-to, 0)
 }
 
-func (w *witness) limitChanged(e awssim.Event) {
+func (w *checker) limitChanged(e awssim.Event) {
 	to, _ := strconv.Atoi(e.To)
 	switch {
 	case isStep(e.AccessKey):
@@ -211,7 +211,7 @@ func (w *witness) limitChanged(e awssim.Event) {
 }
 
 // terminated is a member that its group lets go. What the group does by itself must be somebody else's doing.
-func (w *witness) terminated(before awssim.GroupView, e awssim.Event) {
+func (w *checker) terminated(before awssim.GroupView, e awssim.Event) {
 	m := memberOf(before, e.Instance)
 	if m == nil {
 		return
@@ -238,7 +238,7 @@ func memberOf(g awssim.GroupView, id string) *awssim.MemberView {
 }
 
 // call is a call of a step that took effect.
-func (w *witness) call(c awssim.Call) {
+func (w *checker) call(c awssim.Call) {
 	target := w.targets[c.AccessKey]
 	if target == anyTarget { // a sweep works on what it holds
 		target = w.heldBy(c.AccessKey)
@@ -270,7 +270,7 @@ func (w *witness) call(c awssim.Call) {
 }
 
 // mustBeWhole: without the instance, the group has its desired capacity, Ready, but for what others took away.
-func (w *witness) mustBeWhole(id, what string) {
+func (w *checker) mustBeWhole(id, what string) {
 	if m := memberOf(w.group, id); m != nil && m.State != "running" {
 		return // it was lost before
 	}
@@ -281,7 +281,7 @@ func (w *witness) mustBeWhole(id, what string) {
 
 // unready is the capacity of members in service whose node was Ready and is not at this moment, or was deleted: it is the
 // group's, a recycle neither takes it away nor waits for it.
-func (w *witness) unready(without string) int {
+func (w *checker) unready(without string) int {
 	sum := 0
 	for _, m := range w.group.Members {
 		n := w.nodes[m.Instance]
@@ -293,7 +293,7 @@ func (w *witness) unready(without string) int {
 }
 
 // mustBeEmpty: no pod that runs to completion is on the instance's node.
-func (w *witness) mustBeEmpty(uid, id, what string) {
+func (w *checker) mustBeEmpty(uid, id, what string) {
 	n := w.nodes[id]
 	if n == nil {
 		return
@@ -313,7 +313,7 @@ func matters(p *corev1.Pod) bool {
 	return !daemon && p.Spec.RestartPolicy != corev1.RestartPolicyAlways && p.Status.Phase == corev1.PodRunning
 }
 
-func (w *witness) holds(uid, target string) bool {
+func (w *checker) holds(uid, target string) bool {
 	lease := w.leases[leasePrefix+target]
 	return lease != nil && lease.Spec.HolderIdentity != nil && *lease.Spec.HolderIdentity == uid && time.Now().Before(expiryOf(lease))
 }
@@ -322,7 +322,7 @@ func (w *witness) holds(uid, target string) bool {
 const anyTarget = "any"
 
 // heldBy is the instance that somebody holds the claim on.
-func (w *witness) heldBy(uid string) string {
+func (w *checker) heldBy(uid string) string {
 	for name := range w.leases {
 		if id, of := strings.CutPrefix(name, leasePrefix); of && w.holds(uid, id) {
 			return id
@@ -331,7 +331,7 @@ func (w *witness) heldBy(uid string) string {
 	return ""
 }
 
-func (w *witness) claim(target string) string {
+func (w *checker) claim(target string) string {
 	lease := w.leases[leasePrefix+target]
 	if lease == nil || lease.Spec.HolderIdentity == nil {
 		return "nobody holds it"
@@ -344,7 +344,7 @@ func expiryOf(lease *coordinationv1.Lease) time.Time {
 }
 
 // kube is told of every change in the cluster.
-func (w *witness) kube(resource string, before, after object) {
+func (w *checker) kube(resource string, before, after object) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch resource {
@@ -376,7 +376,7 @@ func track[T object](all map[string]T, before, after object) {
 	all[after.GetName()] = after.(T) //nolint:forcetypeassert // each resource holds one type
 }
 
-func (w *witness) node(was, is *corev1.Node) {
+func (w *checker) node(was, is *corev1.Node) {
 	id := instanceOf(was, is)
 	if is == nil {
 		delete(w.nodes, id)
@@ -400,7 +400,7 @@ func (w *witness) node(was, is *corev1.Node) {
 
 // mustBeReplaced: a particular newer member has taken the target's place, and its node is Ready; or the group is whole
 // without either.
-func (w *witness) mustBeReplaced(id string) {
+func (w *checker) mustBeReplaced(id string) {
 	if w.serving(id) >= w.group.Desired-w.lost-w.unready(id) {
 		return // it had one once
 	}

@@ -28,9 +28,9 @@ type process struct {
 	end  *crash // what ended it, if something did
 }
 
-// mishaps are those of one lane, over all its processes.
+// mishaps are those of one run, over all its processes.
 type mishaps struct {
-	*stage
+	*simulation
 	name    string
 	mu      sync.Mutex
 	calls   int // so far
@@ -74,7 +74,7 @@ func (m *mishaps) next(what string) (latency time.Duration, kind string, strikes
 	return latency, kind, strikes
 }
 
-// jitter is that of the lane's waits, the same at each replay.
+// jitter is that of the run's waits, the same at each replay.
 func (m *mishaps) jitter(pause time.Duration) time.Duration {
 	return pause + time.Duration(m.dice("jitter").Int64N(int64(pause)*3/10+1))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
-// schedule is one random story: a group, what runs on the node, how the recycle is asked for, and what goes wrong. It is
+// schedule is one random scenario: a group, what runs on the node, how the recycle is asked for, and what goes wrong. It is
 // drawn before its virtual time begins, so that it can be printed, shrunk and replayed. The zero value of each field is
 // the harmless case.
 type schedule struct {
@@ -20,18 +20,18 @@ type schedule struct {
 	Before  before
 	Pods    []podPlan
 	Options options
-	Lanes   []lane // the first one recycles the first member from the start
+	Runs    []runPlan // the first one recycles the first member from the start
 	Faults  []fault
 	Rate    int // per mille of calls that fail or are slow
 	Away    []window
 	Crashes []crash
 	Acts    []act
-	Pending []pending // of the first lane's pods
-	Refused []refusal // workflows for the first member beside the first lane
+	Pending []pending // of the first run's pods
+	Refused []refusal // workflows for the first member beside the first run
 	Retried bool      // "argo retry": a workflow that failed runs again, under its own uid
 }
 
-// pending is a pod that does not start for a while: the first lane's process number At.
+// pending is a pod that does not start for a while: the first run's process number At.
 type pending struct {
 	At  int
 	For time.Duration
@@ -49,12 +49,12 @@ type groupShape struct {
 	Weight                   int // 0: instances are not weighted
 }
 
-// cloud is how AWS behaves in this story.
+// cloud is how AWS behaves in this scenario.
 type cloud struct {
 	DetachRefused, AtMaxAllowed             bool
 	EnteringStandby, Detaching, Boot, Joins time.Duration
-	LaunchFailures                          int  // -1: all until the end of the story
-	NodeNeverReady, NodeNeverJoins          bool // until the end of the story
+	LaunchFailures                          int  // -1: all until the end of the scenario
+	NodeNeverReady, NodeNeverJoins          bool // until the end of the scenario
 	StaleReads                              time.Duration
 	NodeLeaves                              string        // awssim's word for how, or ""
 	NodeLeavesAfter                         time.Duration // it has been Ready; it returns after as long again
@@ -86,13 +86,13 @@ type options struct {
 	MaxWait                            time.Duration
 }
 
-// lane is one recycle: which member, and when it is submitted.
-type lane struct {
+// runPlan is one recycle: which member, and when it is submitted.
+type runPlan struct {
 	Member int
 	After  time.Duration
 }
 
-// fault hits calls of the first lane: those from number At on, Run of them.
+// fault hits calls of the first run: those from number At on, Run of them.
 type fault struct {
 	At, Run int
 	Kind    string
@@ -121,7 +121,7 @@ const (
 // window is a time in which the API server is away.
 type window struct{ From, For time.Duration }
 
-// crash ends a process of the first lane at its call number At, counted from the last crash.
+// crash ends a process of the first run at its call number At, counted from the last crash.
 type crash struct {
 	At    int
 	After bool   // the call takes effect
@@ -185,7 +185,7 @@ var (
 	}
 )
 
-// schedules draws stories. Most have few mishaps, as those find most; each dimension is at rest in most of them.
+// schedules draws scenarios. Most have few mishaps, as those find most; each dimension is at rest in most of them.
 func schedules() *rapid.Generator[schedule] {
 	return rapid.Custom(func(t *rapid.T) schedule {
 		s := schedule{
@@ -194,13 +194,13 @@ func schedules() *rapid.Generator[schedule] {
 			Cloud:   drawCloud(t),
 			Pods:    rapid.SliceOfN(rapid.Custom(drawPod), 0, 3).Draw(t, "pods"),
 			Options: drawOptions(t),
-			Lanes:   []lane{{}},
+			Runs:    []runPlan{{}},
 		}
 		if oneIn(t, 8) {
 			s.Before = before{flip(t), flip(t), flip(t), flip(t)}
 		}
 		if oneIn(t, 4) {
-			s.Lanes = append(s.Lanes, rapid.SliceOfN(rapid.Custom(drawLane), 1, s.Group.Size).Draw(t, "lanes")...)
+			s.Runs = append(s.Runs, rapid.SliceOfN(rapid.Custom(drawRun), 1, s.Group.Size).Draw(t, "runs")...)
 		}
 		if oneIn(t, 2) {
 			s.Faults = rapid.SliceOfN(rapid.Custom(drawFault), 1, 4).Draw(t, "faults")
@@ -279,8 +279,8 @@ func drawOptions(t *rapid.T) options {
 	return o
 }
 
-func drawLane(t *rapid.T) lane {
-	return lane{rapid.IntRange(0, 5).Draw(t, "member"), among(t, minutes)}
+func drawRun(t *rapid.T) runPlan {
+	return runPlan{rapid.IntRange(0, 5).Draw(t, "member"), among(t, minutes)}
 }
 
 func drawFault(t *rapid.T) fault {
@@ -315,7 +315,7 @@ func (s schedule) String() string {
 			fmt.Fprintf(&out, "\n  %s %+v", name, what)
 		}
 	}
-	say("lanes", len(s.Lanes)-1, s.Lanes)
+	say("runs", len(s.Runs)-1, s.Runs)
 	say("pods", len(s.Pods), s.Pods)
 	say("faults", len(s.Faults), s.Faults)
 	say("fault rate per mille", s.Rate, s.Rate)

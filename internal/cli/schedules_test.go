@@ -23,8 +23,8 @@ const enoughSchedules = 20000
 // ordinarySeed is that of an ordinary run, which plays the same schedules each time; a soak draws new ones.
 const ordinarySeed = "1"
 
-// Random schedules of faults, crashes and other people's doings, in virtual time, with every rule of the witness checked
-// after every call and every transition. A failure is shrunk, printed as a story, and says its seed. To play it again:
+// Random schedules of faults, crashes and other people's doings, in virtual time, with every rule of the checker checked
+// after every call and every transition. A failure is shrunk, printed as a scenario, and says its seed. To play it again:
 //
 //	go test ./internal/cli -run 'TestRandomSchedules/shard' -rapid.seed=SEED -rapid.checks=1
 //
@@ -83,7 +83,7 @@ func TestRandomSchedules(t *testing.T) {
 					total.add(v.stats)
 					mu.Unlock()
 					if failing = failing || len(v.violations) > 0; len(v.violations) > 0 {
-						rt.Fatalf("%s\n%s\n%s", s, v.story(), strings.Join(v.violations, "\n"))
+						rt.Fatalf("%s\n%s\n%s", s, v.scenario(), strings.Join(v.violations, "\n"))
 					}
 				})
 				if !end.IsZero() {

@@ -15,9 +15,9 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
-// laneRun is one recycle as Argo runs it: a workflow, and after a stop or a termination another one.
-type laneRun struct {
-	lane
+// run is one recycle as Argo runs it: a workflow, and after a stop or a termination another one.
+type run struct {
+	runPlan
 	*mishaps
 	target    string
 	options   cli.Options
@@ -39,7 +39,7 @@ const (
 )
 
 // submit runs workflows until one of them ends without having been stopped or terminated.
-func (l *laneRun) submit(ctx context.Context) (succeeded bool) {
+func (l *run) submit(ctx context.Context) (succeeded bool) {
 	for {
 		l.workflows++
 		uid := fmt.Sprintf("%s.%d", l.name, l.workflows)
@@ -56,8 +56,8 @@ func (l *laneRun) submit(ctx context.Context) (succeeded bool) {
 	}
 }
 
-func (l *laneRun) workflow(ctx context.Context, uid string) (succeeded, stopped bool) {
-	l.witness.knows(uid, l.target)
+func (l *run) workflow(ctx context.Context, uid string) (succeeded, stopped bool) {
+	l.checker.knows(uid, l.target)
 	l.workflowRuns(uid, true)
 	defer l.workflowRuns(uid, false)
 	status := "Succeeded"
@@ -76,7 +76,7 @@ func (l *laneRun) workflow(ctx context.Context, uid string) (succeeded, stopped 
 }
 
 // step runs a step until it is done or fails, as the workflow's retries do. end says what ended the workflow, or "".
-func (l *laneRun) step(ctx context.Context, uid, name, status string) (code int, end string) {
+func (l *run) step(ctx context.Context, uid, name, status string) (code int, end string) {
 	for range stepAttempts {
 		code, crashed := l.once(ctx, uid, name, status)
 		switch {
@@ -91,7 +91,7 @@ func (l *laneRun) step(ctx context.Context, uid, name, status string) (code int,
 }
 
 // once runs a step's process.
-func (l *laneRun) once(ctx context.Context, uid, name, status string) (code int, crashed *crash) {
+func (l *run) once(ctx context.Context, uid, name, status string) (code int, crashed *crash) {
 	l.processes++
 	for _, p := range l.pending {
 		if p.At == l.processes && !l.quiet.Load() {
@@ -109,7 +109,7 @@ func (l *laneRun) once(ctx context.Context, uid, name, status string) (code int,
 	o := l.options
 	o.WorkflowUID, o.Workflow, o.Recycle.WorkflowStatus = uid, workflowName(uid), status
 	code = cli.RunStep(ctx, name, o, cli.Streams{Out: &out, Err: &log, Version: "test", Jitter: l.jitter, Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
-		return &cli.Clients{Groups: aws, Instances: aws, Kube: typed(kube), Workflows: argo.Workflows{Metadata: argoFake{stage: l.stage}}, Region: aws.region}, nil
+		return &cli.Clients{Groups: aws, Instances: aws, Kube: typed(kube), Workflows: argo.Workflows{Metadata: argoFake{simulation: l.simulation}}, Region: aws.region}, nil
 	}})
 	l.heard(log.String())
 	if p.gone() {
@@ -117,31 +117,31 @@ func (l *laneRun) once(ctx context.Context, uid, name, status string) (code int,
 	}
 	var result cli.Result
 	if err := json.Unmarshal(out.Bytes(), &result); err != nil {
-		l.witness.say(0, "stdout of step %s is not one JSON object: %q", name, out.String())
+		l.checker.say(0, "stdout of step %s is not one JSON object: %q", name, out.String())
 	}
 	l.note(l.name, fmt.Sprintf("step %s of %s: exit %d: %s %v", name, uid, code, result.Message, result.Warnings), nil)
 	l.last = result.Message + " " + result.Hint
-	l.locked(func() { l.stage.stats.saw(fmt.Sprintf("%s exits %d", name, code)) })
+	l.locked(func() { l.simulation.stats.saw(fmt.Sprintf("%s exits %d", name, code)) })
 	return code, p.end
 }
 
-func (g *stage) locked(do func()) {
+func (g *simulation) locked(do func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	do()
 }
 
-// refusedWorkflow is one for the first member beside the first lane: one attempt, and its exit handler.
-func (g *stage) refusedWorkflow(ctx context.Context, i int, r refusal) {
-	m := &mishaps{stage: g, name: fmt.Sprintf("wf-refused-%d", i)}
-	l := &laneRun{mishaps: m, target: g.ids[0]}
+// refusedWorkflow is one for the first member beside the first run: one attempt, and its exit handler.
+func (g *simulation) refusedWorkflow(ctx context.Context, i int, r refusal) {
+	m := &mishaps{simulation: g, name: fmt.Sprintf("wf-refused-%d", i)}
+	l := &run{mishaps: m, target: g.ids[0]}
 	l.options = g.Options.of(g.base, l.target)
 	if r.Terminate {
 		l.options.Recycle.Action = asg.Terminate{}
 	}
 	uid := l.name + ".1"
 	g.count(&g.stats.Refused)
-	g.witness.knows(uid, l.target)
+	g.checker.knows(uid, l.target)
 	g.workflowRuns(uid, true)
 	defer g.workflowRuns(uid, false)
 	l.once(ctx, uid, "standby", "")
@@ -150,15 +150,15 @@ func (g *stage) refusedWorkflow(ctx context.Context, i int, r refusal) {
 }
 
 // byHand runs a step beside all workflows: a sweep, or what somebody does.
-func (g *stage) byHand(ctx context.Context, name, step string) {
-	m := &mishaps{stage: g, name: name}
-	l := &laneRun{mishaps: m, target: g.ids[0]}
+func (g *simulation) byHand(ctx context.Context, name, step string) {
+	m := &mishaps{simulation: g, name: name}
+	l := &run{mishaps: m, target: g.ids[0]}
 	l.options = g.Options.of(g.base, l.target)
 	if step == "sweep" {
 		l.options.Recycle.InstanceID = ""
 	}
 	uid := fmt.Sprintf("%s.%d.%s", name, time.Now().UnixNano(), step)
-	g.witness.knows(uid, map[bool]string{true: anyTarget, false: l.target}[step == "sweep"])
+	g.checker.knows(uid, map[bool]string{true: anyTarget, false: l.target}[step == "sweep"])
 	g.workflowRuns(uid, true)
 	defer g.workflowRuns(uid, false)
 	l.step(ctx, uid, step, "")
@@ -166,7 +166,7 @@ func (g *stage) byHand(ctx context.Context, name, step string) {
 }
 
 // heard takes in a pod's log. It is there also when the pod was killed before it could give its result.
-func (l *laneRun) heard(log string) {
+func (l *run) heard(log string) {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "level=WARN") {
 			l.warnings = append(l.warnings, line)
@@ -199,14 +199,14 @@ func (o options) of(base cli.Options, target string) cli.Options {
 
 // finish is what people do in the end: nothing goes wrong any more, they submit what is not done again, follow the hints,
 // and bring back what cannot be recycled.
-func (g *stage) finish(ctx context.Context) {
+func (g *simulation) finish(ctx context.Context) {
 	g.quiet.Store(true)
 	g.must(g.sim.Configure(func(c *awssim.Config) {
 		c.LaunchFailure, c.NodeNeverJoins, c.NodeNeverReady, c.StaleReads, c.NodeLeavesAfter = "", false, false, 0, 0
 	}))
 	g.note("", "the mishaps are over", nil)
 	g.repair(ctx)
-	for _, l := range g.lanes {
+	for _, l := range g.runs {
 		l.conclude(ctx)
 	}
 	pause(ctx, 10*time.Minute)
@@ -215,7 +215,7 @@ func (g *stage) finish(ctx context.Context) {
 }
 
 // repair replaces members that never became Ready, and starts kubelets anew whose Node was deleted.
-func (g *stage) repair(ctx context.Context) {
+func (g *simulation) repair(ctx context.Context) {
 	pause(ctx, 10*time.Minute)
 	for _, i := range g.sim.State().Instances {
 		n := g.nodeOf(i.ID)
@@ -230,7 +230,7 @@ func (g *stage) repair(ctx context.Context) {
 	pause(ctx, 10*time.Minute)
 }
 
-func (l *laneRun) conclude(ctx context.Context) {
+func (l *run) conclude(ctx context.Context) {
 	if l.succeeded {
 		l.count(&l.stats.Recycled)
 		return
@@ -254,18 +254,18 @@ func (l *laneRun) conclude(ctx context.Context) {
 	}
 	l.count(&l.stats.Others)
 	if !l.over() {
-		l.witness.say(5, "instance %s can neither be recycled nor brought back: %s", l.target, l.last)
+		l.checker.say(5, "instance %s can neither be recycled nor brought back: %s", l.target, l.last)
 	}
 }
 
-func (l *laneRun) uid(why string) string {
+func (l *run) uid(why string) string {
 	uid := l.name + "." + why
-	l.witness.knows(uid, l.target)
+	l.checker.knows(uid, l.target)
 	return uid
 }
 
 // over reports that there is no instance any more that anything could be done for.
-func (l *laneRun) over() bool {
+func (l *run) over() bool {
 	for _, i := range l.sim.State().Instances {
 		if i.ID == l.target {
 			return i.Group == "" || i.State == "terminated"
@@ -275,7 +275,7 @@ func (l *laneRun) over() bool {
 }
 
 // follow does what a refusal's hint says, and reports whether there is a point in trying again.
-func (l *laneRun) follow(ctx context.Context, said string) bool {
+func (l *run) follow(ctx context.Context, said string) bool {
 	switch {
 	case strings.Contains(said, "cancel-instance-refresh"):
 		l.ask(ctx, "CancelInstanceRefresh", named(ptr(group)))

@@ -36,7 +36,7 @@ type world struct {
 	ids       []string // of the group's members, in the order of their launch
 	mu        sync.Mutex
 	version   int                 // of the Node patched last
-	over      chan struct{}       // closed when the story is
+	over      chan struct{}       // closed when the scenario is
 	steps     *cli.Clients        // of the steps, if not the world's own
 	budget    map[string]string   // pods that may not be evicted, and the budget that says so
 	evictions map[string]eviction // by pod
@@ -44,15 +44,15 @@ type world struct {
 
 const group = "workers"
 
-// inWorld runs a story in a bubble of virtual time.
-func inWorld(t *testing.T, change func(*awssim.Config), story func(*world)) {
+// inWorld runs a scenario in a bubble of virtual time.
+func inWorld(t *testing.T, change func(*awssim.Config), scenario func(*world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		w := newWorld(ctx, t, change)
 		defer close(w.over)
-		story(w)
+		scenario(w)
 	})
 }
 

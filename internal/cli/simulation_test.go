@@ -19,20 +19,20 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
-// stage is the account and the cluster in which one schedule plays.
-type stage struct {
+// simulation is the account and the cluster in which one schedule plays.
+type simulation struct {
 	schedule
 	base      cli.Options // of all steps
 	sim       *awssim.Sim
 	api       *apiServer
-	witness   *witness
+	checker   *checker
 	someone   *awsWire     // another hand's client
 	ids       []string     // of the first members
 	firstNode *corev1.Node // as it was before
 	start     time.Time
 	quiet     atomic.Bool // the mishaps are over
-	lanes     []*laneRun
-	beside    []*laneRun // that others ran
+	runs      []*run
+	beside    []*run // that others ran
 
 	mu        sync.Mutex
 	workflows map[string]bool // that run, or have ended
@@ -78,7 +78,7 @@ func (s *stats) add(o stats) {
 	}
 }
 
-// entry is a line of the story, formatted only if someone wants to read it.
+// entry is a line of the scenario, formatted only if someone wants to read it.
 type entry struct {
 	at        time.Time
 	who, what string
@@ -86,19 +86,19 @@ type entry struct {
 	err       error
 }
 
-func (g *stage) note(who, what string, err error) {
+func (g *simulation) note(who, what string, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.trace = append(g.trace, entry{at: time.Now(), who: who, what: what, err: err})
 }
 
-func (g *stage) count(n *int) {
+func (g *simulation) count(n *int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	*n++
 }
 
-func (g *stage) story() string {
+func (g *simulation) scenario() string {
 	var out strings.Builder
 	for _, e := range g.trace {
 		if v := e.event; v != nil {
@@ -116,7 +116,7 @@ func (g *stage) story() string {
 // verdict is what became of a schedule.
 type verdict struct {
 	violations []string
-	story      func() string
+	scenario   func() string
 	stats      stats
 }
 
@@ -125,10 +125,10 @@ func play(t *testing.T, base cli.Options, s schedule) (v verdict) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		g := newStage(ctx, base, s)
+		g := newSimulation(ctx, base, s)
 		defer func() {
 			if p := recover(); p != nil {
-				v = verdict{violations: []string{fmt.Sprintf("panic: %v", p)}, story: g.story}
+				v = verdict{violations: []string{fmt.Sprintf("panic: %v", p)}, scenario: g.scenario}
 			}
 			close(g.api.over)
 			cancel()
@@ -136,15 +136,15 @@ func play(t *testing.T, base cli.Options, s schedule) (v verdict) {
 		}()
 		g.run(ctx)
 		g.stats.Schedules = 1
-		v = verdict{g.witness.violations, g.story, g.stats}
+		v = verdict{g.checker.violations, g.scenario, g.stats}
 	})
 	return v
 }
 
-// newStage makes a group whose members serve already; only then things take the time that the schedule gives them.
-func newStage(ctx context.Context, base cli.Options, s schedule) *stage {
-	g := &stage{schedule: s, base: base, api: newAPIServer(), witness: newWitness(), workflows: map[string]bool{}, began: time.Now()}
-	g.api.observe = g.witness.kube
+// newSimulation makes a group whose members serve already; only then things take the time that the schedule gives them.
+func newSimulation(ctx context.Context, base cli.Options, s schedule) *simulation {
+	g := &simulation{schedule: s, base: base, api: newAPIServer(), checker: newChecker(), workflows: map[string]bool{}, began: time.Now()}
+	g.api.observe = g.checker.kube
 	config := awssim.Config{
 		Region: "eu-central-1", NoCallLog: true, Kubernetes: &kubeClient{server: g.api, door: open{}}, MarkNodesReady: true, Seed: s.Seed,
 	}
@@ -162,13 +162,13 @@ func newStage(ctx context.Context, base cli.Options, s schedule) *stage {
 	return g
 }
 
-func (g *stage) must(err error) {
+func (g *simulation) must(err error) {
 	if err != nil {
 		panic(err)
 	}
 }
 
-func (g *stage) createGroup(ctx context.Context) {
+func (g *simulation) createGroup(ctx context.Context) {
 	units := max(g.Group.Weight, 1)
 	form := url.Values{
 		"AutoScalingGroupName": {group}, "MinSize": {fmt.Sprint((g.Group.Size - g.Group.Slack) * units)}, "MaxSize": {fmt.Sprint((g.Group.Size + g.Group.Room) * units)},
@@ -219,8 +219,8 @@ func (c cloud) apply(into *awssim.Config) {
 }
 
 // watch passes on what happens in AWS, and writes down what of it is news to a reader.
-func (g *stage) watch(c awssim.Change) {
-	g.witness.aws(c)
+func (g *simulation) watch(c awssim.Change) {
+	g.checker.aws(c)
 	if c.Event != nil {
 		event := *c.Event
 		g.mu.Lock()
@@ -230,7 +230,7 @@ func (g *stage) watch(c awssim.Change) {
 }
 
 // prepareNode leaves on the first member's node what people had put there.
-func (g *stage) prepareNode() {
+func (g *simulation) prepareNode() {
 	g.editNode(g.ids[0], func(n *corev1.Node) {
 		n.Spec.Unschedulable = g.Before.Cordoned
 		if g.Before.ScaleDownDisabled {
@@ -243,7 +243,7 @@ func (g *stage) prepareNode() {
 	g.firstNode = g.nodeOf(g.ids[0])
 }
 
-func (g *stage) nodeOf(id string) *corev1.Node {
+func (g *simulation) nodeOf(id string) *corev1.Node {
 	found, _ := g.api.list("nodes", "", func(o object) bool {
 		n := o.(*corev1.Node)
 		return strings.HasSuffix(n.Spec.ProviderID, "/"+id) && !isForged(n)
@@ -254,7 +254,7 @@ func (g *stage) nodeOf(id string) *corev1.Node {
 	return found[0].(*corev1.Node)
 }
 
-func (g *stage) editNode(id string, edit func(*corev1.Node)) {
+func (g *simulation) editNode(id string, edit func(*corev1.Node)) {
 	n := g.nodeOf(id)
 	if n == nil {
 		return
@@ -262,7 +262,7 @@ func (g *stage) editNode(id string, edit func(*corev1.Node)) {
 	_, _ = g.api.change("nodes", "", n.Name, func(o object) error { edit(o.(*corev1.Node)); return nil })
 }
 
-func (g *stage) away(now time.Time) bool {
+func (g *simulation) away(now time.Time) bool {
 	return !g.quiet.Load() && slices.ContainsFunc(g.Away, func(w window) bool {
 		since := now.Sub(g.start)
 		return since >= w.From && since < w.From+w.For
@@ -270,11 +270,11 @@ func (g *stage) away(now time.Time) bool {
 }
 
 // run plays the schedule, lets the dust settle and looks at what is left.
-func (g *stage) run(ctx context.Context) {
+func (g *simulation) run(ctx context.Context) {
 	g.start = time.Now()
-	g.witness.begin(g.sim.State(), g.Options)
-	for i, l := range g.Lanes {
-		g.lanes = append(g.lanes, g.newLane(i, l))
+	g.checker.begin(g.sim.State(), g.Options)
+	for i, l := range g.Runs {
+		g.runs = append(g.runs, g.newRun(i, l))
 	}
 	var all sync.WaitGroup
 	for i, p := range g.Pods {
@@ -289,7 +289,7 @@ func (g *stage) run(ctx context.Context) {
 	for _, w := range g.Away {
 		g.plan(w.From, func() { g.api.dropWatches(false) })
 	}
-	for _, l := range g.lanes {
+	for _, l := range g.runs {
 		all.Go(func() { pause(ctx, l.After); l.succeeded = l.submit(ctx) })
 	}
 	all.Wait()
@@ -297,11 +297,11 @@ func (g *stage) run(ctx context.Context) {
 	g.atTheEnd()
 }
 
-// plan does something later in the story, if it is not over by then.
-func (g *stage) plan(after time.Duration, do func()) { g.api.later(after, do) }
+// plan does something later in the scenario, if it is not over by then.
+func (g *simulation) plan(after time.Duration, do func()) { g.api.later(after, do) }
 
 // addPod puts a pod on the first member's node, if there is one: pods that tolerate everything come at any time.
-func (g *stage) addPod(name string, plan podPlan) {
+func (g *simulation) addPod(name string, plan podPlan) {
 	n := g.nodeOf(g.ids[0])
 	if n == nil {
 		return
@@ -333,10 +333,10 @@ func (g *stage) addPod(name string, plan podPlan) {
 	g.must(err)
 }
 
-func (g *stage) newLane(i int, l lane) *laneRun {
+func (g *simulation) newRun(i int, l runPlan) *run {
 	name := fmt.Sprintf("wf-%d", i)
-	m := &mishaps{stage: g, name: name, rate: g.Rate}
-	run := &laneRun{lane: l, mishaps: m, target: g.ids[l.Member%len(g.ids)]}
+	m := &mishaps{simulation: g, name: name, rate: g.Rate}
+	run := &run{runPlan: l, mishaps: m, target: g.ids[l.Member%len(g.ids)]}
 	if i == 0 {
 		m.faults, m.crashes, run.pending = g.Faults, g.Crashes, g.Pending
 	}
