@@ -58,7 +58,7 @@ func childOf(o metav1.Object) Child {
 // OfFleet selects the children of one fleet.
 func OfFleet(fleet string) string { return labels.Set{LabelFleet: fleet}.String() }
 
-// Running lists the children of all fleets that have not ended: as many as there are nodes under way, not more.
+// Running lists the children of all fleets that have not ended: as many as there are nodes in progress, not more.
 func (w Workflows) Running(ctx context.Context, namespace string) ([]Child, error) {
 	return w.children(ctx, namespace, LabelInstance+","+completed+"!=true")
 }

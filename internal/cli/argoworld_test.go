@@ -27,15 +27,15 @@ import (
 // which know nothing of each other.
 type argoWorld struct {
 	*world
-	metadata *metadatafake.FakeMetadataClient
-	dynamic  *dynamicfake.FakeDynamicClient
-	run      func(child map[string]string) (failure string) // by its parameters; in virtual time; its reason comes after " because: "
-	late     time.Duration                                  // what watches show is so old
-	mu       sync.Mutex
-	uids     int
-	underWay map[string]bool // instances
-	peak     int
-	order    []string
+	metadata   *metadatafake.FakeMetadataClient
+	dynamic    *dynamicfake.FakeDynamicClient
+	run        func(child map[string]string) (failure string) // by its parameters; in virtual time; its reason comes after " because: "
+	late       time.Duration                                  // what watches show is so old
+	mu         sync.Mutex
+	uids       int
+	inProgress map[string]bool // instances
+	peak       int
+	order      []string
 }
 
 func newArgoWorld(w *world, run func(map[string]string) string) *argoWorld {
@@ -44,7 +44,7 @@ func newArgoWorld(w *world, run func(map[string]string) string) *argoWorld {
 		w.Fatal(err)
 	}
 	a := &argoWorld{
-		world: w, run: run, underWay: map[string]bool{}, metadata: metadatafake.NewSimpleMetadataClient(scheme),
+		world: w, run: run, inProgress: map[string]bool{}, metadata: metadatafake.NewSimpleMetadataClient(scheme),
 		dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{workflowsResource: "WorkflowList"}),
 	}
 	a.metadata.PrependWatchReactor("workflows", func(action ktesting.Action) (bool, watch.Interface, error) {
@@ -116,13 +116,13 @@ func metadataOf(u *unstructured.Unstructured) *metav1.PartialObjectMetadata {
 func (a *argoWorld) begins(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.underWay[id] = true
-	a.peak, a.order = max(a.peak, len(a.underWay)), append(a.order, id)
+	a.inProgress[id] = true
+	a.peak, a.order = max(a.peak, len(a.inProgress)), append(a.order, id)
 }
 
 func (a *argoWorld) ends(u *unstructured.Unstructured, id, failure string) {
 	a.mu.Lock()
-	delete(a.underWay, id)
+	delete(a.inProgress, id)
 	a.mu.Unlock()
 	result := "Succeeded"
 	status := map[string]any{"finishedAt": time.Now().UTC().Format(time.RFC3339)}

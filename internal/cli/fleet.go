@@ -16,14 +16,14 @@ import (
 func fleetFlags() []cli.Flag {
 	own := []cli.Flag{
 		text("max-unavailable", "1", "`NUMBER` of nodes, or share such as 25%, of each group that may be in progress at a time, including those that others recycle"),
-		&cli.IntFlag{Name: "max-parallel-per-zone", EnvVars: env("max-parallel-per-zone"), Usage: "`NUMBER` of nodes of one zone that may be under way at a time; 0 means any"},
+		&cli.IntFlag{Name: "max-parallel-per-zone", EnvVars: env("max-parallel-per-zone"), Usage: "`NUMBER` of nodes of one zone that may be in progress at a time; 0 means any"},
 		text("on-failure", "stop", "after the first recycle that fails: stop, which starts no more, or continue"),
 		length("start-for", 0, "how long after the start more recycles are begun; 0 or nothing means to the end"),
 		text("started-at", "", "`TIME` at which the fleet began, RFC 3339; empty means now"),
 		text("template", "recycle-node", "`NAME` of the WorkflowTemplate that recycles one node"),
 		text("workflow-status", "", "how the fleet's workflow ended; with --finish only"),
 		&cli.BoolFlag{Name: "finish", EnvVars: env("finish"), Usage: "exit handler: say what came of the fleet, start nothing"},
-		&cli.BoolFlag{Name: "stop-children", EnvVars: env("stop-children"), Usage: "with --finish: stop the recycles under way as well, if the fleet did not succeed"},
+		&cli.BoolFlag{Name: "stop-children", EnvVars: env("stop-children"), Usage: "with --finish: stop the recycles in progress as well, if the fleet did not succeed"},
 	}
 	return append(append(selectFlags(), own...), mannerFlags()...)
 }

@@ -135,7 +135,7 @@ func TestFleetPassesOverWhatPeopleAskFor(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		a := newArgoWorld(w, nil)
 		a.run = func(child map[string]string) string {
-			if len(a.order) == 1 { // while the first one is under way, somebody changes their mind about the others
+			if len(a.order) == 1 { // while the first one is in progress, somebody changes their mind about the others
 				n := w.nodeOf(w.ids[1])
 				n.Annotations["eks-recycle.io/skip"] = "until Monday"
 				if _, err := w.kube.CoreV1().Nodes().Update(w.Context(), n, metav1.UpdateOptions{}); err != nil {

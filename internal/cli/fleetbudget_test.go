@@ -167,13 +167,13 @@ func TestFleetKeepsToItsZones(t *testing.T) {
 		a.run = func(child map[string]string) string {
 			a.mu.Lock()
 			perZone := map[string]int{}
-			for id := range a.underWay {
+			for id := range a.inProgress {
 				perZone[zone[id]]++
 			}
 			a.mu.Unlock()
 			for _, n := range perZone {
 				if n > 1 {
-					w.Errorf("under way by zone: %v", perZone)
+					w.Errorf("in progress by zone: %v", perZone)
 				}
 			}
 			// Zones become free one after the other, so that who is next is not the next in turn.

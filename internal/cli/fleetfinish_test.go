@@ -42,9 +42,9 @@ func TestFleetThatIsStopped(t *testing.T) {
 		stops bool
 		says  string
 	}{
-		"leaves its recycles to finish": {"--workflow-status Failed", false, "1 node(s) recycled, 0 skipped, 0 failed, 1 under way: they are left to finish"},
-		"stops them if it is told to":   {"--workflow-status Failed --stop-children", true, "1 node(s) recycled, 0 skipped, 0 failed, 1 under way: they are stopped"},
-		"and not after a success":       {"--workflow-status Succeeded --stop-children", false, "1 node(s) recycled, 0 skipped, 0 failed, 1 under way"},
+		"leaves its recycles to finish": {"--workflow-status Failed", false, "1 node(s) recycled, 0 skipped, 0 failed, 1 in progress: they are left to finish"},
+		"stops them if it is told to":   {"--workflow-status Failed --stop-children", true, "1 node(s) recycled, 0 skipped, 0 failed, 1 in progress: they are stopped"},
+		"and not after a success":       {"--workflow-status Succeeded --stop-children", false, "1 node(s) recycled, 0 skipped, 0 failed, 1 in progress"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
@@ -69,7 +69,7 @@ func TestFleetThatIsStopped(t *testing.T) {
 				if len(o.result.Changes) != len(want) || len(a.order) != 2 {
 					w.Errorf("changes %v, begun %v", o.result.Changes, a.order)
 				}
-				time.Sleep(time.Hour) // the end of the one under way
+				time.Sleep(time.Hour) // the end of the one in progress
 			})
 		})
 	}

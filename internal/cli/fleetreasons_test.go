@@ -56,7 +56,7 @@ func TestFleetLooksAgainWhetherThereIsStillAReason(t *testing.T) {
 	for name, c := range map[string]struct {
 		flags  string
 		before func(w *world, ids []string)
-		while  func(w *world, waiting []string) // the first one is under way
+		while  func(w *world, waiting []string) // the first one is in progress
 		says   string                           // of those passed over; "": all are recycled
 	}{
 		"the group is rolled back to the version of before": {
@@ -171,7 +171,7 @@ func TestFleetPassesOverManyAtOnce(t *testing.T) {
 	})
 }
 
-// A share is one of what the group is to have. While recycles are under way it has members on standby besides, and groups
+// A share is one of what the group is to have. While recycles are in progress it has members on standby besides, and groups
 // that are done have no candidates: neither changes what a later attempt allows.
 func TestFleetsShareStaysTheSame(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -193,7 +193,7 @@ func TestFleetsShareStaysTheSame(t *testing.T) {
 				a.run = func(child map[string]string) string {
 					if time.Since(began) > 80*time.Minute { // the small group is done
 						a.mu.Lock()
-						late = max(late, len(a.underWay))
+						late = max(late, len(a.inProgress))
 						a.mu.Unlock()
 					}
 					return a.recycleChild(child)

@@ -230,7 +230,7 @@ func (f *fleetSim) retried(step string, o cli.Options) (code int, said string) {
 	}
 }
 
-// leastTime is how long it takes at least to recycle nodes of which so many may be under way at a time: they share the work
+// leastTime is how long it takes at least to recycle nodes of which so many may be in progress at a time: they share the work
 // without a pause, and none takes less than its own.
 func leastTime(each []time.Duration, atATime int) time.Duration {
 	var sum, longest time.Duration

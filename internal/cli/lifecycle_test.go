@@ -303,8 +303,8 @@ func TestHeartbeatsAreTriedAgain(t *testing.T) {
 	})
 }
 
-// A recycle of the node is under way when its group terminates the instance: both wait for the pod, and so does the hook.
-func TestDrainTerminatingWaitsForARecycleUnderWay(t *testing.T) {
+// A recycle of the node is in progress when its group terminates the instance: both wait for the pod, and so does the hook.
+func TestDrainTerminatingWaitsForARecycleInProgress(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		id := w.ids[0]
 		w.pod(id, "batch", 2*time.Hour, nil)

@@ -236,7 +236,7 @@ func TestSelectPassesOver(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		w.same("what is left", w.selected("--asg", "mixed"), ids[1])
-		if log := w.step("select", "--asg", "mixed").stderr; !strings.Contains(log, `skipped="1 not in service, 1 to be left alone, 2 under way, 1 without a Node"`) {
+		if log := w.step("select", "--asg", "mixed").stderr; !strings.Contains(log, `skipped="2 in progress, 1 not in service, 1 to be left alone, 1 without a Node"`) {
 			t.Error(log)
 		}
 		w.same("by Node", w.selected("--node-selector", "kubernetes.io/os=linux"), append([]string{ids[1]}, w.ids...)...)

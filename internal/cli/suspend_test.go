@@ -35,7 +35,7 @@ func TestAZRebalanceIsSuspendedUntilTheLastRecycleOfTheGroupEnds(t *testing.T) {
 			w.doneAs("wf-1", name, first...)
 		}
 		if w.balances() {
-			w.Error("it was resumed while the second recycle is under way")
+			w.Error("it was resumed while the second recycle is in progress")
 		}
 		for _, name := range []string{"taint", "drain", "evict", "retire"} {
 			w.doneAs("wf-2", name, second...)

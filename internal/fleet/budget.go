@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Node is one that waits or is under way. Group and Zone may be unknown, "", for one that somebody else recycles.
+// Node is one that waits or is in progress. Group and Zone may be unknown, "", for one that somebody else recycles.
 type Node struct{ Instance, Group, Zone string }
 
 // Budget is a number of nodes, or a share of some whole.
@@ -35,7 +35,7 @@ func (b Budget) Of(whole int) int {
 	return max(whole*b.n/100, 1)
 }
 
-// Limits are what bounds the nodes under way: MaxUnavailable those of each group, PerZone those of one zone, all groups
+// Limits are what bounds the nodes in progress: MaxUnavailable those of each group, PerZone those of one zone, all groups
 // together. A PerZone of 0 leaves that open.
 type Limits struct {
 	MaxUnavailable Budget
@@ -44,14 +44,14 @@ type Limits struct {
 
 // Next returns who of those that wait, in their order, may start now. sizes are the numbers of members of each group; a
 // group that is not there counts as one of a single node. Nodes that others recycle use up the budget as well.
-func Next(waiting, underWay []Node, sizes map[string]int, l Limits) []Node {
+func Next(waiting, inProgress []Node, sizes map[string]int, l Limits) []Node {
 	busy, inGroup, inZone := map[string]bool{}, map[string]int{}, map[string]int{}
 	take := func(n Node) {
 		busy[n.Instance] = true
 		inGroup[n.Group]++
 		inZone[n.Zone]++
 	}
-	for _, n := range underWay {
+	for _, n := range inProgress {
 		if !busy[n.Instance] {
 			take(n)
 		}

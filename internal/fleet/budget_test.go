@@ -49,23 +49,23 @@ func nodes(text string) (all []fleet.Node) {
 func TestNext(t *testing.T) {
 	sizes := map[string]int{"a": 8, "b": 4}
 	for name, c := range map[string]struct {
-		waiting, underWay string
-		limits            fleet.Limits
-		want              string
+		waiting, inProgress string
+		limits              fleet.Limits
+		want                string
 	}{
 		"nothing waits":                           {"", "a1", fleet.Limits{MaxUnavailable: budget(t, "1")}, ""},
 		"one of each group":                       {"a1x a2x b1x b2x", "", fleet.Limits{MaxUnavailable: budget(t, "1")}, "a1x b1x"},
 		"a share of each group":                   {"a1x a2x a3x b1x b2x", "", fleet.Limits{MaxUnavailable: budget(t, "25%")}, "a1x a2x b1x"},
-		"what is under way counts":                {"a1x a2x b1x", "a9z", fleet.Limits{MaxUnavailable: budget(t, "1")}, "b1x"},
-		"what is under way twice counts once":     {"a1x a2x", "a9z a9z", fleet.Limits{MaxUnavailable: budget(t, "2")}, "a1x"},
-		"who is under way does not start again":   {"a1x a2x", "a1x", fleet.Limits{MaxUnavailable: budget(t, "2")}, "a2x"},
+		"what is in progress counts":              {"a1x a2x b1x", "a9z", fleet.Limits{MaxUnavailable: budget(t, "1")}, "b1x"},
+		"what is in progress twice counts once":   {"a1x a2x", "a9z a9z", fleet.Limits{MaxUnavailable: budget(t, "2")}, "a1x"},
+		"who is in progress does not start again": {"a1x a2x", "a1x", fleet.Limits{MaxUnavailable: budget(t, "2")}, "a2x"},
 		"no zone more than its number":            {"a1x a1y a2x", "", fleet.Limits{MaxUnavailable: budget(t, "3"), PerZone: 1}, "a1x a2x"},
 		"a zone is the same for all groups":       {"a1x b1x b2x", "", fleet.Limits{MaxUnavailable: budget(t, "3"), PerZone: 1}, "a1x b2x"},
 		"a group that nobody knows counts as one": {"c1x c2x", "", fleet.Limits{MaxUnavailable: budget(t, "50%")}, "c1x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, n := range fleet.Next(nodes(c.waiting), nodes(c.underWay), sizes, c.limits) {
+			for _, n := range fleet.Next(nodes(c.waiting), nodes(c.inProgress), sizes, c.limits) {
 				got = append(got, n.Instance)
 			}
 			if diff := cmp.Diff(strings.Fields(c.want), got, cmp.Transformer("empty", func(s []string) []string { return append([]string{}, s...) })); diff != "" {
@@ -85,18 +85,18 @@ func TestNextKeepsEveryBudgetAndLeavesNoRoom(t *testing.T) {
 			}
 			return all
 		}
-		waiting, underWay := draw("waiting"), draw("under way")
+		waiting, inProgress := draw("waiting"), draw("in progress")
 		sizes := map[string]int{"a": rapid.IntRange(1, 20).Draw(rt, "size"), "b": 3}
 		l := fleet.Limits{
 			MaxUnavailable: budget(t, rapid.SampledFrom([]string{"1", "2", "5", "10%", "50%"}).Draw(rt, "budget")),
 			PerZone:        rapid.IntRange(0, 3).Draw(rt, "per zone"),
 		}
-		next := fleet.Next(waiting, underWay, sizes, l)
-		running := append(slices.Clone(underWay), next...)
+		next := fleet.Next(waiting, inProgress, sizes, l)
+		running := append(slices.Clone(inProgress), next...)
 		room := func(n fleet.Node) bool { return len(fleet.Next([]fleet.Node{n}, running, sizes, l)) == 1 }
 		last := -1
 		for i, n := range next {
-			before := append(slices.Clone(underWay), next[:i]...)
+			before := append(slices.Clone(inProgress), next[:i]...)
 			if len(fleet.Next([]fleet.Node{n}, before, sizes, l)) != 1 {
 				rt.Errorf("%+v starts without room", n)
 			}

@@ -86,7 +86,7 @@ func (f *run) look(ctx context.Context) (done bool, status string, err error) {
 	if err := argo.Progress(f.ProgressFile, ended, total); err != nil {
 		f.log.WarnContext(ctx, "reporting progress", "err", err)
 	}
-	status = fmt.Sprintf("%d of %d recycle(s) have ended, %d under way", ended, total, running)
+	status = fmt.Sprintf("%d of %d recycle(s) have ended, %d in progress", ended, total, running)
 	if closed != "" {
 		status += ", no more are started: " + closed
 	}
@@ -135,14 +135,14 @@ func (f *run) startNext(ctx context.Context) error {
 		return nil
 	}
 	return f.claims.WithFleetLock(ctx, f.wait, func(ctx context.Context) error {
-		underWay, err := f.underWay(ctx)
+		inProgress, err := f.inProgress(ctx)
 		if err != nil {
 			return err
 		}
 		again := f.recheck()
 		for passed := true; passed; { // over: then the next one has its place
 			passed = false
-			for _, c := range f.next(append(f.running(), underWay...)) {
+			for _, c := range f.next(append(f.running(), inProgress...)) {
 				because, err := f.start(ctx, c, again)
 				if err != nil {
 					return err
@@ -154,7 +154,7 @@ func (f *run) startNext(ctx context.Context) error {
 	})
 }
 
-// running are the fleet's own recycles under way.
+// running are the fleet's own recycles in progress.
 func (f *run) running() (nodes []Node) {
 	for _, c := range f.children {
 		if !c.Ended {
@@ -164,14 +164,14 @@ func (f *run) running() (nodes []Node) {
 	return nodes
 }
 
-// next is whose turn it is while others are under way.
-func (f *run) next(underWay []Node) []Candidate {
+// next is whose turn it is while others are in progress.
+func (f *run) next(inProgress []Node) []Candidate {
 	waiting := make([]Node, 0, len(f.waiting))
 	for _, c := range f.waiting {
 		waiting = append(waiting, Node{Instance: c.InstanceID, Group: c.ASGName, Zone: c.Zone})
 	}
 	var next []Candidate
-	for _, n := range Next(waiting, underWay, f.sizes, f.Limits) {
+	for _, n := range Next(waiting, inProgress, f.sizes, f.Limits) {
 		i := slices.IndexFunc(f.waiting, func(c Candidate) bool { return c.InstanceID == n.Instance })
 		next = append(next, f.waiting[i])
 	}
@@ -181,8 +181,8 @@ func (f *run) next(underWay []Node) []Candidate {
 	return next
 }
 
-// underWay are the nodes that anybody recycles now: the children of all fleets, and claims on instances.
-func (f *run) underWay(ctx context.Context) ([]Node, error) {
+// inProgress are the nodes that anybody recycles now: the children of all fleets, and claims on instances.
+func (f *run) inProgress(ctx context.Context) ([]Node, error) {
 	children, err := f.argo.Running(ctx, f.claims.Namespace)
 	if err != nil {
 		return nil, err

@@ -160,7 +160,7 @@ func join(infos []node.Info, inventories []asg.Inventory, o Criteria, skip skipp
 		case f.Skip:
 			why = "to be left alone"
 		case f.Leaving:
-			why = "under way"
+			why = "in progress"
 		default:
 			i.node = f
 			all = append(all, i)
@@ -189,7 +189,7 @@ func (r *Fleet) running(all []inspected, known map[string]asg.Launched, skip ski
 		launched, found := known[i.serving.ID]
 		switch {
 		case launched.Retiring:
-			skip["under way"]++
+			skip["in progress"]++
 		case r.nodes.Verify(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: i.node.Name}}, node.NamesOf(launched.ID, launched.PrivateDNSName, r.report.Region)) != nil:
 			skip["named unlike their instances"]++
 		case !found || launched.State != "running":

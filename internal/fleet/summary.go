@@ -15,10 +15,10 @@ import (
 
 // Outcomes of a node in a fleet.
 const (
-	Recycled = "Recycled"
-	Skipped  = "Skipped"
-	Failed   = "Failed"
-	UnderWay = "UnderWay"
+	Recycled   = "Recycled"
+	Skipped    = "Skipped"
+	Failed     = "Failed"
+	InProgress = "InProgress"
 )
 
 // NodeOutcome is what came of one node of a fleet.
@@ -37,7 +37,7 @@ type Summary struct {
 	Recycled   int           `json:"recycled"`
 	Skipped    int           `json:"skipped"`
 	Failed     int           `json:"failed"`
-	UnderWay   int           `json:"underWay"`
+	InProgress int           `json:"inProgress"`
 	NotStarted int           `json:"notStarted"`
 	Nodes      []NodeOutcome `json:"nodes,omitempty"`
 }
@@ -60,8 +60,8 @@ func (f *run) conclude(ctx context.Context) error {
 
 func (s Summary) String() string {
 	text := fmt.Sprintf("%d node(s) recycled, %d skipped, %d failed", s.Recycled, s.Skipped, s.Failed)
-	if s.UnderWay > 0 {
-		text += fmt.Sprintf(", %d under way", s.UnderWay)
+	if s.InProgress > 0 {
+		text += fmt.Sprintf(", %d in progress", s.InProgress)
 	}
 	if s.NotStarted > 0 {
 		text += fmt.Sprintf(", %d not started", s.NotStarted)
@@ -78,7 +78,7 @@ func (r *Fleet) Finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.UnderWay == 0 || r.WorkflowStatus == "Succeeded" {
+	if s.InProgress == 0 || r.WorkflowStatus == "Succeeded" {
 		return r.report.Done("%s", s.String())
 	}
 	if !r.StopChildren {
@@ -86,7 +86,7 @@ func (r *Fleet) Finish(ctx context.Context) error {
 	}
 	var failures []error
 	for _, n := range s.Nodes {
-		if n.Outcome == UnderWay {
+		if n.Outcome == InProgress {
 			r.report.Change("workflow %s: stopped", n.Workflow)
 			failures = append(failures, r.argo.Stop(ctx, r.claims.Namespace, n.Workflow))
 		}
@@ -99,7 +99,7 @@ func (r *Fleet) summary(ctx context.Context) (*Summary, error) {
 	s := &Summary{}
 	var failed []argo.Outcome
 	err := r.argo.Outcomes(ctx, r.claims.Namespace, r.claims.Holder, func(o argo.Outcome) {
-		n := NodeOutcome{InstanceID: o.Instance, NodeName: o.Node, ASGName: o.Group, Workflow: o.Name, Outcome: UnderWay}
+		n := NodeOutcome{InstanceID: o.Instance, NodeName: o.Node, ASGName: o.Group, Workflow: o.Name, Outcome: InProgress}
 		if !o.Finished.IsZero() {
 			n.Duration = o.Finished.Sub(o.Created).Round(time.Second).String()
 		}
@@ -123,7 +123,7 @@ func (r *Fleet) summary(ctx context.Context) (*Summary, error) {
 	}
 	s.sort()
 	for _, n := range s.Nodes {
-		*map[string]*int{Recycled: &s.Recycled, Skipped: &s.Skipped, Failed: &s.Failed, UnderWay: &s.UnderWay}[n.Outcome]++
+		*map[string]*int{Recycled: &s.Recycled, Skipped: &s.Skipped, Failed: &s.Failed, InProgress: &s.InProgress}[n.Outcome]++
 	}
 	r.Summary = s
 	return s, nil

@@ -95,7 +95,7 @@ func TestFleetIsStoppedWithItsRecycles(t *testing.T) {
 	f.child(id).running("drain")
 	f.interrupt("stop")
 	f.ends(wfv1.WorkflowFailed)
-	f.says("finish", "1 under way: they are stopped")
+	f.says("finish", "1 in progress: they are stopped")
 	f.child(id).ends(wfv1.WorkflowFailed)
 	f.child(id).says("settle", "stays on standby")
 	if n := len(f.children()); n != 1 {

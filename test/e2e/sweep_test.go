@@ -17,7 +17,7 @@ import (
 )
 
 // What workflows left that were terminated, so that their exit handlers never ran: a sweep lists it, and then settles it
-// as they would have. A recycle that is under way meanwhile notices nothing.
+// as they would have. A recycle that is in progress meanwhile notices nothing.
 func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 	t.Parallel()
 	all := sideBySide(t, "sweep-launch", "sweep-drain", "sweep-detach", "sweep-beside")

@@ -51,7 +51,7 @@ func TestUpgrade(t *testing.T) {
 
 	s.paste(page, "--name upgrade-1")
 	night := recycle{s, s.group + "-1"}
-	s.await(2*time.Minute, "two nodes under way", func(ctx) (bool, string, error) {
+	s.await(2*time.Minute, "two nodes in progress", func(ctx) (bool, string, error) {
 		leaving := s.paste(page, "-l eks-recycle.io/leaving")
 		n := 0
 		for _, id := range old[1:] {

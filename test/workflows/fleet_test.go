@@ -94,7 +94,7 @@ func attemptOf(step *v1alpha1.Template, workflow string, i int, began time.Time)
 	}
 	exit := "75"
 	n.Outputs = &v1alpha1.Outputs{ExitCode: &exit}
-	said := map[string]string{"message": "not done yet: 123 of 1000 recycle(s) have ended, 50 under way: the poll window of this attempt ended; run the step again"}
+	said := map[string]string{"message": "not done yet: 123 of 1000 recycle(s) have ended, 50 in progress: the poll window of this attempt ended; run the step again"}
 	for _, p := range step.Outputs.Parameters {
 		p = *p.DeepCopy()
 		p.Value = v1alpha1.AnyStringPtr(said[p.Name])

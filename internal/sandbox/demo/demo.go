@@ -18,29 +18,29 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox"
 )
 
-// atMost bounds the whole story; it takes about a minute and a half.
+// atMost bounds the whole transcript; it takes about a minute and a half.
 const atMost = 8 * time.Minute
 
 // demo is one run.
 type demo struct {
-	cluster   *sandbox.Cluster
-	kube      kubernetes.Interface
-	workflows wfclient.Interface
-	aws       simulator
-	story     *story
-	target    target
-	workflow  string
-	submitted time.Time
-	atStart   []string // members of the group
+	cluster    *sandbox.Cluster
+	kube       kubernetes.Interface
+	workflows  wfclient.Interface
+	aws        simulator
+	transcript *transcript
+	target     target
+	workflow   string
+	submitted  time.Time
+	atStart    []string // members of the group
 
 	lastCall, lastEvent int
-	seen                witness
+	seen                observed
 }
 
 // target is the node that goes.
 type target struct{ instance, node string }
 
-// Run plays the demo on a sandbox that is up and writes the story to out. It fails if a promise did not hold.
+// Run plays the demo on a sandbox that is up and writes the transcript to out. It fails if a promise did not hold.
 func Run(ctx context.Context, c *sandbox.Cluster, out io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, atMost, errors.New("the demo took too long"))
 	defer cancel()
@@ -51,7 +51,7 @@ func Run(ctx context.Context, c *sandbox.Cluster, out io.Writer) error {
 	if err := d.pickTarget(ctx); err != nil {
 		return err
 	}
-	d.story.title("Before")
+	d.transcript.title("Before")
 	if err := d.deploy(ctx); err != nil {
 		return err
 	}
@@ -60,19 +60,19 @@ func Run(ctx context.Context, c *sandbox.Cluster, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d.story.say("group", "%s: %d nodes in service, min %d, desired %d, max %d", c.Group, before.inService(), before.Min, before.Desired, before.Max)
+	d.transcript.say("group", "%s: %d nodes in service, min %d, desired %d, max %d", c.Group, before.inService(), before.Min, before.Desired, before.Max)
 
 	if err := d.startHere(ctx, before); err != nil {
 		return err
 	}
-	d.story.title("The recycle")
+	d.transcript.title("The recycle")
 	if err := d.submit(ctx); err != nil {
 		return err
 	}
 	if err := d.follow(ctx); err != nil {
 		return err
 	}
-	d.story.title("What held")
+	d.transcript.title("What held")
 	return d.verdict(context.WithoutCancel(ctx), before)
 }
 
@@ -90,7 +90,7 @@ func newDemo(c *sandbox.Cluster, out io.Writer) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &demo{cluster: c, kube: kube, workflows: workflows, aws: simulator{c.AWSEndpoint}, story: newStory(out)}, nil
+	return &demo{cluster: c, kube: kube, workflows: workflows, aws: simulator{c.AWSEndpoint}, transcript: newTranscript(out)}, nil
 }
 
 // startHere leaves out what happened before the submit.
@@ -134,7 +134,7 @@ func (d *demo) pickTarget(ctx context.Context) error {
 // submit starts the workflow as a person would.
 func (d *demo) submit(ctx context.Context) error {
 	args := []string{"submit", "--from", "workflowtemplate/recycle-node", "-p", "instance-id=" + d.target.instance, "-o", "name"}
-	d.story.say("you", "argo %s", strings.Join(args[:len(args)-2], " "))
+	d.transcript.say("you", "argo %s", strings.Join(args[:len(args)-2], " "))
 	cmd := exec.CommandContext(ctx, d.cluster.Argo, args...)
 	cmd.Env = d.cluster.Env("/usr/bin:/bin")
 	out, err := cmd.CombinedOutput()

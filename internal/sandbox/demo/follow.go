@@ -23,8 +23,8 @@ import (
 // groupLabel names on each worker node the group it belongs to.
 const groupLabel = "alpha.eksctl.io/nodegroup-name"
 
-// witness is what was seen while the recycle ran, for the verdict.
-type witness struct {
+// observed is what was seen while the recycle ran, for the verdict.
+type observed struct {
 	mu          sync.Mutex
 	nodes       map[string]bool // of the group: Ready and open to new pods
 	complete    bool            // all nodes there were at the start are counted
@@ -39,7 +39,7 @@ type witness struct {
 	pods        int
 }
 
-// follow tells the story until the workflow ends.
+// follow tells the transcript until the workflow ends.
 func (d *demo) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -88,7 +88,7 @@ func (d *demo) watchNodes(f informers.SharedInformerFactory) error {
 			if n, ok := o.(*corev1.Node); ok {
 				d.count(n, false)
 				if d.started(n.CreationTimestamp.Time) {
-					d.story.say("node", "%s has joined the cluster", n.Name)
+					d.transcript.say("node", "%s has joined the cluster", n.Name)
 				}
 			}
 		},
@@ -100,13 +100,13 @@ func (d *demo) watchNodes(f informers.SharedInformerFactory) error {
 			}
 			d.count(is, false)
 			for _, change := range nodeChanges(was, is) {
-				d.story.say("node", "%s %s", is.Name, change)
+				d.transcript.say("node", "%s %s", is.Name, change)
 			}
 		},
 		DeleteFunc: func(o any) {
 			if n, ok := o.(*corev1.Node); ok {
 				d.count(n, true)
-				d.story.say("node", "%s is deleted", n.Name)
+				d.transcript.say("node", "%s is deleted", n.Name)
 			}
 		},
 	})
@@ -160,7 +160,7 @@ func (d *demo) watchPods(f informers.SharedInformerFactory) error {
 	_, err := f.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(o any) {
 			if p, ok := o.(*corev1.Pod); ok && d.started(p.CreationTimestamp.Time) && p.Labels["app"] == "web" {
-				d.story.say("pods", "%s takes the place of an evicted pod", p.Name)
+				d.transcript.say("pods", "%s takes the place of an evicted pod", p.Name)
 			}
 		},
 		UpdateFunc: func(before, after any) {
@@ -172,11 +172,11 @@ func (d *demo) watchPods(f informers.SharedInformerFactory) error {
 				d.seen.mu.Lock()
 				d.seen.finished[is.Name] = true
 				d.seen.mu.Unlock()
-				d.story.say("pods", "%s has finished by itself", is.Name)
+				d.transcript.say("pods", "%s has finished by itself", is.Name)
 			case was.DeletionTimestamp == nil && is.DeletionTimestamp != nil:
-				d.story.say("pods", "%s is evicted from %s", is.Name, is.Spec.NodeName)
+				d.transcript.say("pods", "%s is evicted from %s", is.Name, is.Spec.NodeName)
 			case was.Status.Phase == corev1.PodPending && is.Status.Phase == corev1.PodRunning:
-				d.story.say("pods", "%s runs on %s", is.Name, is.Spec.NodeName)
+				d.transcript.say("pods", "%s runs on %s", is.Name, is.Spec.NodeName)
 			}
 		},
 	})
@@ -243,13 +243,13 @@ func (d *demo) tellCall(c awssim.Call) {
 	if decrement, ok := c.Params["ShouldDecrementDesiredCapacity"]; ok {
 		detail = ", decrement desired capacity: " + decrement
 	}
-	d.story.say("aws", "%s %s%s", c.Action, d.target.instance, detail)
+	d.transcript.say("aws", "%s %s%s", c.Action, d.target.instance, detail)
 }
 
 func (d *demo) tellEvent(e awssim.Event) {
 	switch {
 	case e.Kind == "desired":
-		d.story.say("group", "desired capacity %s → %s", e.From, e.To)
+		d.transcript.say("group", "desired capacity %s → %s", e.From, e.To)
 	case e.Kind != "lifecycle" || e.Group != d.cluster.Group:
 	default:
 		from := e.From
@@ -260,7 +260,7 @@ func (d *demo) tellEvent(e awssim.Event) {
 		if to == "" {
 			to = "not a member"
 		}
-		d.story.say("group", "%s %s: %s → %s", d.nameOf(e.Instance), e.Instance, from, to)
+		d.transcript.say("group", "%s %s: %s → %s", d.nameOf(e.Instance), e.Instance, from, to)
 	}
 }
 
@@ -304,7 +304,7 @@ func (d *demo) watchWorkflow(ctx context.Context) error {
 			d.tellSteps(wf, told)
 			if wf.Status.Phase.Completed() {
 				d.seen.phase = wf.Status.Phase
-				d.story.say("workflow", "%s %s after %s", d.workflow, wf.Status.Phase, wf.Status.FinishedAt.Sub(wf.Status.StartedAt.Time))
+				d.transcript.say("workflow", "%s %s after %s", d.workflow, wf.Status.Phase, wf.Status.FinishedAt.Sub(wf.Status.StartedAt.Time))
 				return nil
 			}
 		}
@@ -325,10 +325,10 @@ func (d *demo) tellSteps(wf *wfv1.Workflow, told map[string]wfv1.NodePhase) {
 		}
 		told[n.ID] = n.Phase
 		if n.Phase == wfv1.NodeRunning {
-			d.story.say("workflow", "step %s runs", n.TemplateName)
+			d.transcript.say("workflow", "step %s runs", n.TemplateName)
 			continue
 		}
-		d.story.say("workflow", "step %s %s: %s", n.TemplateName, n.Phase, message(n))
+		d.transcript.say("workflow", "step %s %s: %s", n.TemplateName, n.Phase, message(n))
 	}
 }
 

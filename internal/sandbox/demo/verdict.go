@@ -38,7 +38,7 @@ func (d *demo) verdict(ctx context.Context, before group) error {
 	broken := false
 	check := func(held bool, format string, args ...any) {
 		broken = broken || !held
-		d.story.check(held, format, args...)
+		d.transcript.check(held, format, args...)
 	}
 	s := &d.seen
 	check(s.phase == wfv1.WorkflowSucceeded, "the workflow is %s", s.phase)

@@ -53,8 +53,8 @@ func (d *demo) deploy(ctx context.Context) error {
 	if err := d.awaitWorkload(ctx); err != nil {
 		return err
 	}
-	d.story.say("pods", "on node %s: batch pods report (%s) and training (%s), one that has finished, pods of service web, a DaemonSet's", d.target.node, batch()["report"], batch()["training"])
-	d.story.say("pods", "service web has %d pods and a PodDisruptionBudget that wants %d available", replicas, available)
+	d.transcript.say("pods", "on node %s: batch pods report (%s) and training (%s), one that has finished, pods of service web, a DaemonSet's", d.target.node, batch()["report"], batch()["training"])
+	d.transcript.say("pods", "service web has %d pods and a PodDisruptionBudget that wants %d available", replicas, available)
 	return nil
 }
 
@@ -130,6 +130,6 @@ func (d *demo) awaitWorkload(ctx context.Context) error {
 func (d *demo) tidy(ctx context.Context) {
 	now := int64(0)
 	if err := d.kube.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
-		d.story.say("you", "kubectl delete namespace %s: %v", namespace, err)
+		d.transcript.say("you", "kubectl delete namespace %s: %v", namespace, err)
 	}
 }

@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// story writes lines of who did what, with the seconds since its start.
-type story struct {
+// transcript writes lines of who did what, with the seconds since its start.
+type transcript struct {
 	mu    sync.Mutex
 	out   io.Writer
 	start time.Time
 }
 
-func newStory(out io.Writer) *story { return &story{out: out, start: time.Now()} }
+func newTranscript(out io.Writer) *transcript { return &transcript{out: out, start: time.Now()} }
 
-func (s *story) title(text string) {
+func (s *transcript) title(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintf(s.out, "\n%s\n%s\n", text, strings.Repeat("─", len([]rune(text))))
 }
 
-func (s *story) say(who, format string, args ...any) {
+func (s *transcript) say(who, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintf(s.out, "%6.1fs  %-9s %s\n", time.Since(s.start).Seconds(), who, fmt.Sprintf(format, args...))
 }
 
-func (s *story) check(held bool, format string, args ...any) {
+func (s *transcript) check(held bool, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mark := "yes"
