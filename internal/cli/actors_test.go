@@ -85,7 +85,7 @@ func (g *simulation) act(ctx context.Context, kind string) {
 		}
 	case forgesRecord:
 		if other := g.another(); other != "" {
-			g.forgeRecord(other)
+			forgeRecord(g.api, other)
 		}
 	case forgesNode:
 		if other := g.another(); other != "" {
@@ -99,6 +99,8 @@ func (g *simulation) act(ctx context.Context, kind string) {
 			pause(ctx, 5*time.Minute)
 			_ = g.api.remove("nodes", "", n.Name, nil)
 		}
+	case otherCluster:
+		g.fromAnotherCluster(ctx)
 	case exitStandby:
 		g.checker.bringsBack(true)
 		_ = g.someone.move(ctx, "ExitStandby", ptr(group), []string{target}, nil)
@@ -113,7 +115,7 @@ func (g *simulation) act(ctx context.Context, kind string) {
 }
 
 // forgeRecord makes a record of another instance that says that it retires, and that its capacity was lowered.
-func (g *simulation) forgeRecord(id string) {
+func forgeRecord(server *apiServer, id string) {
 	holder := "nobody"
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
 		Name: leasePrefix + id, Namespace: "eks-recycle", Labels: map[string]string{"app.kubernetes.io/name": "eks-recycle"},
@@ -123,7 +125,7 @@ func (g *simulation) forgeRecord(id string) {
 		},
 	}}
 	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds, lease.Spec.RenewTime = &holder, ptr(int32(1)), &metav1.MicroTime{Time: time.Now()}
-	_, _ = g.api.create("leases", lease)
+	_, _ = server.create("leases", lease)
 }
 
 func (g *simulation) ask(ctx context.Context, action string, form url.Values) {

@@ -210,7 +210,7 @@ func TestTheCheckerSeesWhatMustNeverHappen(t *testing.T) {
 				defer g.sim.Close()
 				defer close(g.api.over)
 				g.start = time.Now()
-				g.checker.begin(g.sim.State(), s.Options)
+				g.checker.begin(g.sim.State(), s.Options, 0)
 				someone := *g.someone
 				someone.key = "wf-0.1"
 				offender := &violator{g, &someone, "wf-0.1", g.ids[0], g.ids[1]}

@@ -35,9 +35,11 @@ type checker struct {
 	min, max    int
 	suspended   map[string]bool      // processes that others have suspended
 	begun       map[string]time.Time // the last call of each workflow and action, when it was sent
-	unclear     map[string]bool      // processes of which nobody can say who has suspended them
-	returned    map[string]bool      // instances that others have brought back into service
-	shutDown    map[string]bool      // instances that steps have stopped or terminated
+	suspendedAt time.Time
+	stale       time.Duration   // how far reads of AWS may lag
+	unclear     map[string]bool // processes of which nobody can say who has suspended them
+	returned    map[string]bool // instances that others have brought back into service
+	shutDown    map[string]bool // instances that steps have stopped or terminated
 	violations  []string
 	broughtBack bool // somebody else takes a target out of Standby
 }
@@ -69,7 +71,7 @@ func (w *checker) violated(rule int, format string, args ...any) {
 }
 
 // begin takes the state of things before the scenario.
-func (w *checker) begin(s awssim.State, o options) {
+func (w *checker) begin(s awssim.State, o options, stale time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	g := s.Groups[0]
@@ -82,6 +84,7 @@ func (w *checker) begin(s awssim.State, o options) {
 	if o.EvictOnTimeout {
 		w.forced = o.MaxWait
 	}
+	w.stale = stale
 	w.desired, w.min, w.max = []int{g.Desired}, g.Min, g.Max
 	for _, process := range g.Suspended {
 		w.suspended[process] = true
@@ -152,6 +155,7 @@ func (w *checker) event(before awssim.GroupView, e awssim.Event) {
 		if !isStep(e.AccessKey) {
 			w.suspended[e.Process] = e.To == "suspended"
 			w.unclear[e.Process] = e.To == "suspended" && w.suspending()
+			w.suspendedAt = time.Now()
 		}
 	case awssim.KindInstance:
 		if m := memberOf(before, e.Instance); e.Cause == awssim.CauseOutside && e.From == "running" && m != nil && m.LifecycleState != "Detaching" {
@@ -263,7 +267,11 @@ func (w *checker) call(c awssim.Call) {
 		w.mustBeWhole(target, "shut down")
 		w.mustBeEmpty(c.AccessKey, target, c.Action)
 		w.shutDown[target] = true
-	case "ExitStandby", "EnterStandby", "SetDesiredCapacity", "CreateTags", "DeleteTags", "SuspendProcesses", "ResumeProcesses":
+	case "SuspendProcesses":
+		for process, theirs := range w.suspended { // a read that lagged did not show it, and AWS does not say who was first
+			w.unclear[process] = w.unclear[process] || theirs && w.stale > 0 && time.Since(w.suspendedAt) <= w.stale+lateness
+		}
+	case "ExitStandby", "EnterStandby", "SetDesiredCapacity", "CreateTags", "DeleteTags", "ResumeProcesses":
 	default:
 		w.violated(3, "workflow %s called %s", c.AccessKey, c.Action)
 	}

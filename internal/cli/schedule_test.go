@@ -14,27 +14,34 @@ import (
 // drawn before its virtual time begins, so that it can be printed, shrunk and replayed. The zero value of each field is
 // the harmless case.
 type schedule struct {
-	Seed    uint64 // of latencies and of random faults
-	Group   groupShape
-	Cloud   cloud
-	Before  before
-	Pods    []podPlan
-	Options options
-	Runs    []runPlan // the first one recycles the first member from the start
-	Faults  []fault
-	Rate    int // per mille of calls that fail or are slow
-	Away    []window
-	Crashes []crash
-	Acts    []act
-	Pending []pending // of the first run's pods
-	Refused []refusal // workflows for the first member beside the first run
-	Retried bool      // "argo retry": a workflow that failed runs again, under its own uid
+	Seed      uint64 // of latencies and of random faults
+	Group     groupShape
+	Cloud     cloud
+	Before    before
+	Pods      []podPlan
+	Options   options
+	Runs      []runPlan // the first one recycles the first member from the start
+	Faults    []fault
+	Rate      int // per mille of calls that fail or are slow
+	Away      []window
+	Crashes   []crash
+	Acts      []act
+	Pending   []pending    // of the first run's pods
+	Refused   []refusal    // workflows for the first member beside the first run
+	Button    string       // that is pressed when the first workflow of a run fails
+	Suspended []suspension // of the first run's workflows
 }
 
 // pending is a pod that does not start for a while: the first run's process number At.
 type pending struct {
 	At  int
 	For time.Duration
+}
+
+// suspension is a workflow that somebody suspends before its step of that number, and resumes.
+type suspension struct {
+	Before int
+	For    time.Duration
 }
 
 // refusal is a workflow for a node that another one recycles: it tries once, fails, and its exit handler runs.
@@ -169,14 +176,24 @@ const (
 	forgesNode       = "a forged node of another instance"
 	deletesForGood   = "delete the target's node, whose kubelet is dead"
 	registersLate    = "delete the target's node, which registers ten minutes later"
+	otherCluster     = "steps of another cluster behind the same role"
+)
+
+// Buttons that somebody presses for a workflow.
+const (
+	pressRetry    = "argo retry"
+	pressRestart  = "argo retry --restart-successful"
+	pressResubmit = "argo resubmit"
+	pressSuspend  = "argo suspend, and resume"
 )
 
 var (
+	buttons = []string{pressRetry, pressRestart, pressResubmit}
 	minutes = []time.Duration{0, time.Minute, 2 * time.Minute, 3 * time.Minute, 5 * time.Minute, 8 * time.Minute, 13 * time.Minute, 21 * time.Minute}
 	acts    = []string{
 		raiseDesired, lowerDesired, raiseMax, lowerMin, raiseMin, terminateOther, stopOther, terminateTarget, stopTarget, rebalance, startRefresh,
 		refreshTerminate, suspendRebalance, suspendLaunch, uncordon, deleteNode, recreateNode, exitStandby, unreadyOther,
-		sweeps, sweeps, restores, forgesMarks, forgesRecord, forgesNode, deletesForGood, registersLate,
+		sweeps, sweeps, restores, forgesMarks, forgesRecord, forgesNode, deletesForGood, registersLate, otherCluster,
 	}
 	faults = []string{
 		awsThrottled, awsBroken, awsBrokenLate, awsDropped, awsLost, awsBusy, slow,
@@ -218,7 +235,12 @@ func schedules() *rapid.Generator[schedule] {
 		if oneIn(t, 4) {
 			s.Refused = rapid.SliceOfN(rapid.Custom(drawRefusal), 1, 3).Draw(t, "refused")
 		}
-		s.Retried = oneIn(t, 4)
+		if oneIn(t, 3) {
+			s.Button = among(t, buttons)
+		}
+		if oneIn(t, 8) {
+			s.Suspended = rapid.SliceOfN(rapid.Custom(drawSuspension), 1, 2).Draw(t, "suspended")
+		}
 		if oneIn(t, 2) {
 			s.Acts = rapid.SliceOfN(rapid.Custom(drawAct), 1, 3).Draw(t, "acts")
 		}
@@ -299,6 +321,10 @@ func drawPending(t *rapid.T) pending {
 	return pending{rapid.IntRange(1, 8).Draw(t, "at"), among(t, []time.Duration{10 * time.Minute, time.Minute, 45 * time.Minute})}
 }
 
+func drawSuspension(t *rapid.T) suspension {
+	return suspension{rapid.IntRange(0, len(recycleSteps)-1).Draw(t, "before"), among(t, []time.Duration{10 * time.Minute, time.Minute, 3 * time.Hour, 30 * time.Hour})}
+}
+
 func drawRefusal(t *rapid.T) refusal {
 	return refusal{time.Duration(rapid.IntRange(0, 900).Draw(t, "after")) * time.Second, flip(t)}
 }
@@ -324,8 +350,7 @@ func (s schedule) String() string {
 	say("acts", len(s.Acts), s.Acts)
 	say("pods pending", len(s.Pending), s.Pending)
 	say("refused workflows", len(s.Refused), s.Refused)
-	if s.Retried {
-		out.WriteString("\n  workflows that fail are retried")
-	}
+	say("suspended", len(s.Suspended), s.Suspended)
+	say("after a failure", len(s.Button), s.Button)
 	return out.String()
 }

@@ -45,7 +45,7 @@ type simulation struct {
 type stats struct {
 	Schedules, Calls, Faults, Crashes, Acts     int
 	Recycled, BroughtBack, LeftStanding, Others int
-	Pending, Refused, Retried                   int
+	Pending, Refused, Pressed                   int
 	Mix                                         map[string]int // of acts, and of what steps found and how they ended
 }
 
@@ -69,7 +69,7 @@ func (s *stats) add(o stats) {
 	s.Others += o.Others
 	s.Pending += o.Pending
 	s.Refused += o.Refused
-	s.Retried += o.Retried
+	s.Pressed += o.Pressed
 	for what, n := range o.Mix {
 		if s.Mix == nil {
 			s.Mix = map[string]int{}
@@ -174,6 +174,10 @@ func (g *simulation) createGroup(ctx context.Context) {
 		"AutoScalingGroupName": {group}, "MinSize": {fmt.Sprint((g.Group.Size - g.Group.Slack) * units)}, "MaxSize": {fmt.Sprint((g.Group.Size + g.Group.Room) * units)},
 		"DesiredCapacity": {fmt.Sprint(g.Group.Size * units)},
 	}
+	tag := map[string]string{"Key": "kubernetes.io/cluster/" + homeCluster, "Value": "owned", "PropagateAtLaunch": "true", "ResourceType": "auto-scaling-group", "ResourceId": group}
+	for field, value := range tag {
+		form.Set("Tags.member.1."+field, value)
+	}
 	for i := range g.Group.Zones {
 		form.Set(fmt.Sprintf("AvailabilityZones.member.%d", i+1), "eu-central-1"+string(rune('a'+i)))
 	}
@@ -272,7 +276,7 @@ func (g *simulation) away(now time.Time) bool {
 // run plays the schedule, lets the dust settle and looks at what is left.
 func (g *simulation) run(ctx context.Context) {
 	g.start = time.Now()
-	g.checker.begin(g.sim.State(), g.Options)
+	g.checker.begin(g.sim.State(), g.Options, g.Cloud.StaleReads)
 	for i, l := range g.Runs {
 		g.runs = append(g.runs, g.newRun(i, l))
 	}
@@ -338,7 +342,7 @@ func (g *simulation) newRun(i int, l runPlan) *run {
 	m := &mishaps{simulation: g, name: name, rate: g.Rate}
 	run := &run{runPlan: l, mishaps: m, target: g.ids[l.Member%len(g.ids)]}
 	if i == 0 {
-		m.faults, m.crashes, run.pending = g.Faults, g.Crashes, g.Pending
+		m.faults, m.crashes, run.pending, run.suspended = g.Faults, g.Crashes, g.Pending, g.Suspended
 	}
 	run.options = g.Options.of(g.base, run.target)
 	return run

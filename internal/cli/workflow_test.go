@@ -2,12 +2,15 @@ package cli_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
@@ -27,6 +30,9 @@ type run struct {
 	last      string   // what the last settle or restore said
 	processes int
 	pending   []pending
+	suspended []suspension
+	failed    int        // the step that ended the last workflow
+	elsewhere *apiServer // of another cluster, if the steps run there
 }
 
 // recycleSteps are those of the workflow, in order; settle is its exit handler.
@@ -43,11 +49,10 @@ func (l *run) submit(ctx context.Context) (succeeded bool) {
 	for {
 		l.workflows++
 		uid := fmt.Sprintf("%s.%d", l.name, l.workflows)
-		succeeded, stopped := l.workflow(ctx, uid)
-		if !succeeded && !stopped && l.Retried && !l.quiet.Load() { // somebody presses the button in the UI
-			l.count(&l.stats.Retried)
+		succeeded, stopped := l.workflow(ctx, uid, 0)
+		if !succeeded && !stopped && l.Button != "" && !l.quiet.Load() {
 			pause(ctx, resubmitPause)
-			succeeded, stopped = l.workflow(ctx, uid)
+			succeeded, stopped = l.press(ctx, uid)
 		}
 		if !stopped {
 			return succeeded
@@ -56,13 +61,37 @@ func (l *run) submit(ctx context.Context) (succeeded bool) {
 	}
 }
 
-func (l *run) workflow(ctx context.Context, uid string) (succeeded, stopped bool) {
+// press is what somebody does in the UI after a failure.
+func (l *run) press(ctx context.Context, uid string) (succeeded, stopped bool) {
+	l.count(&l.stats.Pressed)
+	l.locked(func() { l.simulation.stats.saw(l.Button) })
+	l.note("someone", l.Button, nil)
+	switch l.Button {
+	case pressRetry: // steps that succeeded keep their result
+		return l.workflow(ctx, uid, l.failed)
+	case pressResubmit:
+		l.workflows++
+		return l.workflow(ctx, fmt.Sprintf("%s.%d", l.name, l.workflows), 0)
+	default:
+		return l.workflow(ctx, uid, 0)
+	}
+}
+
+// workflow runs the steps from the one of that number on, and settle.
+func (l *run) workflow(ctx context.Context, uid string, from int) (succeeded, stopped bool) {
 	l.checker.knows(uid, l.target)
 	l.workflowRuns(uid, true)
 	defer l.workflowRuns(uid, false)
 	status := "Succeeded"
-	for _, name := range recycleSteps {
-		code, end := l.step(ctx, uid, name, "")
+	for i := from; i < len(recycleSteps); i++ {
+		l.failed = i
+		for _, s := range l.suspended {
+			if s.Before == i && !l.quiet.Load() {
+				l.locked(func() { l.simulation.stats.saw(pressSuspend) })
+				pause(ctx, s.For)
+			}
+		}
+		code, end := l.step(ctx, uid, recycleSteps[i], "")
 		if end == thenTerminate {
 			return false, true
 		}
@@ -103,7 +132,7 @@ func (l *run) once(ctx context.Context, uid, name, status string) (code int, cra
 	defer kill()
 	p := &process{mishaps: l.mishaps, uid: uid, kill: kill}
 	aws := &awsWire{transport: awssim.Transport(l.sim), region: "eu-central-1", key: uid, door: p}
-	kube := &kubeClient{server: l.api, door: p}
+	kube := &kubeClient{server: cmp.Or(l.elsewhere, l.api), door: p}
 	var out, log bytes.Buffer
 	l.note(l.name, "step "+name+" of "+uid, nil)
 	o := l.options
@@ -165,6 +194,32 @@ func (g *simulation) byHand(ctx context.Context, name, step string) {
 	g.locked(func() { g.beside = append(g.beside, l) })
 }
 
+// fromAnotherCluster runs steps in a cluster behind the same role, whose admin has made what this cluster has: a Node of the
+// target, and a record that says that it is retired.
+func (g *simulation) fromAnotherCluster(ctx context.Context) {
+	elsewhere := newAPIServer()
+	defer close(elsewhere.over)
+	if n := g.nodeOf(g.ids[0]); n != nil {
+		n = n.DeepCopy()
+		n.UID, n.ResourceVersion, n.Spec.Unschedulable = "", "", true
+		n.Spec.Taints = []corev1.Taint{{Key: leavingTaint, Effect: corev1.TaintEffectNoSchedule}}
+		_, err := elsewhere.create("nodes", n)
+		g.must(err)
+	}
+	forgeRecord(elsewhere, g.ids[0])
+	for _, step := range []string{"settle", "retire", "sweep", "restore", "standby"} {
+		l := &run{mishaps: &mishaps{simulation: g, name: "wf-elsewhere"}, elsewhere: elsewhere}
+		l.options = g.Options.of(g.base, g.ids[0])
+		l.options.Recycle.Cluster, l.options.Recycle.Action = "other", asg.Terminate{}
+		if step == "sweep" {
+			l.options.Recycle.InstanceID = ""
+		}
+		uid := fmt.Sprintf("%s.%d.%s", l.name, time.Now().UnixNano(), step)
+		g.checker.knows(uid, "") // whatever it changes is a violation
+		l.once(ctx, uid, step, "Failed")
+	}
+}
+
 // heard takes in a pod's log. It is there also when the pod was killed before it could give its result.
 func (l *run) heard(log string) {
 	for line := range strings.Lines(log) {
@@ -179,13 +234,16 @@ func baseOptions(t *testing.T) cli.Options {
 	t.Helper()
 	o, err := cli.ParseOptions([]string{
 		"step", "standby", "--instance-id", "i-00000000000000000", "--log-level", "warn", "--log-format", "text",
-		"--poll-window", "5m", "--poll-interval", "1m", "--replacement-timeout", "10m", "--claim-duration", "2m",
+		"--poll-window", "5m", "--poll-interval", "1m", "--replacement-timeout", "10m", "--claim-duration", "2m", "--cluster", homeCluster,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return o
 }
+
+// homeCluster is the cluster whose tag the group and its members carry.
+const homeCluster = "home"
 
 // of adds what a schedule asks for, for one instance.
 func (o options) of(base cli.Options, target string) cli.Options {
