@@ -93,7 +93,7 @@ func TestTerminationHook(t *testing.T) {
 	b.await(2*time.Minute, "a heartbeat", func(ctx) (bool, string, error) {
 		return slices.ContainsFunc(b.hookEvents(id), func(e awssim.Event) bool { return e.Kind == awssim.KindHeartbeat }), "none yet", nil
 	})
-	r.interrupt("stop")
+	r.press("stop")
 	r.ends(wfv1.WorkflowFailed)
 	r.says("complete", "waits for instance "+id+" until its heartbeat timeout")
 	if state := b.members(astypes.LifecycleStateTerminatingWait); !slices.Contains(state, id) || b.instanceState(id) != "running" {

@@ -93,7 +93,7 @@ func TestFleetIsStoppedWithItsRecycles(t *testing.T) {
 	s.batch(id, "long", endless)
 	f := s.fleet("asg="+s.group, "stop-children=true")
 	f.child(id).running("drain")
-	f.interrupt("stop")
+	f.press("stop")
 	f.ends(wfv1.WorkflowFailed)
 	f.says("finish", "1 in progress: they are stopped")
 	f.child(id).ends(wfv1.WorkflowFailed)

@@ -27,7 +27,7 @@ func TestFleetIsLostAndSubmittedAgain(t *testing.T) {
 	lost := first.pod("fleet")
 	s.must(s.kube.CoreV1().Pods(s.cluster.Namespace).Delete(t.Context(), lost.Name, *metav1.NewDeleteOptions(0)))
 	first.hasSuccessor("fleet", lost)
-	first.interrupt("terminate")
+	first.press("terminate")
 	first.ends(wfv1.WorkflowFailed)
 	if n := len(first.attempts("finish")); n > 0 {
 		t.Errorf("the exit handler ran after argo terminate: %d attempts", n)

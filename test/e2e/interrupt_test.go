@@ -45,7 +45,7 @@ func TestStoppedAndSubmittedAgain(t *testing.T) {
 // stopped stops a workflow, and checks that its exit handler said this and that nothing is held any more.
 func (s *scenario) stopped(r recycle, settled string) {
 	s.Helper()
-	r.interrupt("stop")
+	r.press("stop")
 	r.ends(wfv1.WorkflowFailed)
 	r.says("settle", settled)
 	if s.claim() != nil {

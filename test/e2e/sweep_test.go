@@ -31,13 +31,13 @@ func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 	launch.configure(setting{"launchFailure", "InsufficientInstanceCapacity"})
 	detaching, draining, running, launching := byID(detach), byID(drain), byID(beside), byID(launch)
 	launch.onStandby()
-	launching.interrupt("terminate")
+	launching.press("terminate")
 	detach.await(2*time.Minute, "DetachInstances", func(ctx) (bool, string, error) {
 		return slices.Contains(detach.actions(), "DetachInstances"), "not called", nil
 	})
-	detaching.interrupt("terminate")
+	detaching.press("terminate")
 	draining.running("drain")
-	draining.interrupt("terminate")
+	draining.press("terminate")
 	running.running("drain")
 
 	for _, r := range []recycle{detaching, draining, launching} {

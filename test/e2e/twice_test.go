@@ -25,7 +25,7 @@ func TestSubmitsOfOneNode(t *testing.T) {
 			return done, status, nil
 		})
 	}
-	first.interrupt("terminate")
+	first.press("terminate")
 	first.ends(wfv1.WorkflowFailed)
 	if n := len(first.attempts("settle")); n > 0 {
 		t.Errorf("the exit handler ran after argo terminate: %d attempts", n)

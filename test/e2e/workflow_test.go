@@ -153,12 +153,15 @@ func (r recycle) completed() wfv1.WorkflowPhase {
 	return wf.Status.Phase
 }
 
-// interrupt ends the workflow with the argo command line: "stop" runs the exit handler, "terminate" does not.
-func (r recycle) interrupt(verb string) {
+// press does to the workflow what a button of the Argo UI does, with the argo command line, and returns what that printed.
+// "stop" runs the exit handler, "terminate" does not.
+func (r recycle) press(button string, flags ...string) string {
 	r.Helper()
-	if out, err := r.command(r.Context(), r.cluster.Argo, verb, "-n", r.cluster.Namespace, r.name); err != nil {
-		r.Fatalf("argo %s: %v\n%s", verb, err, out)
+	out, err := r.command(r.Context(), append([]string{r.cluster.Argo, button, "-n", r.cluster.Namespace, r.name}, flags...)...)
+	if err != nil {
+		r.Fatalf("argo %s: %v\n%s", button, err, out)
 	}
+	return strings.TrimSpace(out)
 }
 
 // message is what a step said last.
