@@ -47,7 +47,9 @@ type Progress struct {
 	Replacements  []string  `json:"replacements,omitempty"`  // instances that take its place
 	Replaced      bool      `json:"replaced,omitempty"`      // they serve
 	DrainingSince time.Time `json:"drainingSince,omitzero"`  // the wait for pods began
+	EvictedLast   time.Time `json:"evictedLast,omitzero"`    // a pod went, to the minute; or the eviction began
 	LabelSelector string    `json:"labelSelector,omitempty"` // of the pods waited for
+	Disruptable   bool      `json:"disruptable,omitempty"`   // whether pods that ask not to be disrupted are evicted all the same
 	Namespaces    string    `json:"namespaces,omitempty"`    // of the pods waited for
 	Action        string    `json:"action,omitempty"`
 	OnTimeout     string    `json:"onTimeout,omitempty"`

@@ -10,6 +10,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -18,6 +19,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+	policyclient "k8s.io/client-go/kubernetes/typed/policy/v1"
+	storageclient "k8s.io/client-go/kubernetes/typed/storage/v1"
 )
 
 // kubeClient is a process's client of an apiServer. The embedded interfaces stand for the calls that no step makes.
@@ -46,6 +49,36 @@ func (k *kubeClient) CoreV1() coreclient.CoreV1Interface { return coreAPI{k: k} 
 
 func (k *kubeClient) CoordinationV1() coordinationclient.CoordinationV1Interface {
 	return coordinationAPI{k: k}
+}
+
+func (k *kubeClient) PolicyV1() policyclient.PolicyV1Interface { return policyAPI{k: k} }
+
+func (k *kubeClient) StorageV1() storageclient.StorageV1Interface { return storageAPI{k: k} }
+
+// policyAPI has no PodDisruptionBudgets to show: the apiServer has names of pods that it lets nobody evict.
+type policyAPI struct {
+	policyclient.PolicyV1Interface
+	policyclient.PodDisruptionBudgetInterface
+	k *kubeClient
+}
+
+func (p policyAPI) PodDisruptionBudgets(string) policyclient.PodDisruptionBudgetInterface { return p }
+
+func (p policyAPI) List(ctx context.Context, _ metav1.ListOptions) (*policyv1.PodDisruptionBudgetList, error) {
+	return &policyv1.PodDisruptionBudgetList{}, p.k.door.kube(ctx, "list", "poddisruptionbudgets", "", func() error { return nil })
+}
+
+// storageAPI has no volumes.
+type storageAPI struct {
+	storageclient.StorageV1Interface
+	storageclient.VolumeAttachmentInterface
+	k *kubeClient
+}
+
+func (s storageAPI) VolumeAttachments() storageclient.VolumeAttachmentInterface { return s }
+
+func (s storageAPI) List(ctx context.Context, _ metav1.ListOptions) (*storagev1.VolumeAttachmentList, error) {
+	return &storagev1.VolumeAttachmentList{}, s.k.door.kube(ctx, "list", "volumeattachments", "", func() error { return nil })
 }
 
 type coreAPI struct {

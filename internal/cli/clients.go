@@ -52,11 +52,14 @@ type GroupAPI interface {
 
 // Kube is what a recycle asks of the API server.
 type Kube struct {
-	Nodes   node.API
-	Events  node.EventAPI // in the namespace default
-	Pods    func(namespace string) drain.API
-	Leases  func(namespace string) claim.API
-	Version func(context.Context) (*version.Info, error)
+	Nodes       node.API
+	Events      node.EventAPI // in the namespace default
+	Pods        func(namespace string) drain.API
+	Budgets     func(namespace string) drain.BudgetAPI
+	Attachments drain.AttachmentAPI
+	Claims      func(namespace string) drain.ClaimAPI // of volumes
+	Leases      func(namespace string) claim.API
+	Version     func(context.Context) (*version.Info, error)
 }
 
 // userAgent tells AWS's and Kubernetes' audit logs who called.
@@ -95,8 +98,11 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	}
 	clients.Kube = &Kube{
 		Nodes: api.Nodes(), Events: api.Events(metav1.NamespaceDefault), Version: api.ServerVersion,
-		Pods:   func(namespace string) drain.API { return api.Pods(namespace) },
-		Leases: func(namespace string) claim.API { return api.Leases(namespace) },
+		Pods:        func(namespace string) drain.API { return api.Pods(namespace) },
+		Budgets:     func(namespace string) drain.BudgetAPI { return api.Budgets(namespace) },
+		Attachments: api.VolumeAttachments(),
+		Claims:      func(namespace string) drain.ClaimAPI { return api.PersistentVolumeClaims(namespace) },
+		Leases:      func(namespace string) claim.API { return api.Leases(namespace) },
 	}
 	home, err := eks.FromKubeconfig(o.Kubeconfig, o.Context)
 	if err != nil {

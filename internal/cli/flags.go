@@ -57,6 +57,7 @@ func mannerFlags() []cli.Flag {
 		length("max-wait", 48*time.Hour, "how long to wait in all for the pods to finish, over attempts and re-submits"),
 		text("on-timeout", "fail", "what to do after max-wait: fail or evict"),
 		&cli.BoolFlag{Name: "evict", Value: true, EnvVars: env("evict"), Usage: "evict what is left once the pods that matter have finished"},
+		length("evict-timeout", time.Hour, "how long to go on evicting while no pod goes, over attempts; then the recycle fails"),
 		text("progress-file", "", "`FILE` for N/M progress", "ARGO_PROGRESS_FILE"),
 	)
 }
@@ -65,6 +66,7 @@ func mannerFlags() []cli.Flag {
 func podFlags() []cli.Flag {
 	return []cli.Flag{
 		text("label-selector", "", "label `SELECTOR` of the pods that must finish by themselves; empty means every run-to-completion pod"),
+		&cli.BoolFlag{Name: "do-not-disrupt", Value: true, EnvVars: env("do-not-disrupt"), Usage: "without a selector: wait also for pods annotated karpenter.sh/do-not-disrupt or safe-to-evict=false"},
 		text("namespace", "", "comma-separated `NAMESPACES` of those pods; empty means all"),
 	}
 }

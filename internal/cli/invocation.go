@@ -108,7 +108,7 @@ func (i *invocation) claims() claim.Claims {
 func (i *invocation) oneNode() *recycle.Recycle {
 	if i.recycle == nil {
 		i.recycle = recycle.New(i.Recycle, recycle.Clients{
-			AWS: i.aws(), Nodes: i.nodesClient(), Pods: &drain.Client{Pods: i.clients.Kube.Pods, Wait: i.wait, Log: i.log},
+			AWS: i.aws(), Nodes: i.nodesClient(), Pods: i.podsClient(),
 			Claims: i.claims(), Argo: i.clients.Workflows,
 		}, &i.report)
 	}
@@ -137,4 +137,9 @@ func (i *invocation) conclude(s step, err error, streams Streams) error {
 	}
 	i.log.Log(context.Background(), level, "step ended", "err", err.Error(), "hint", hint.Of(err), "exit", exitCode(err)) // a pod's log stays one JSON object a line
 	return reportedError{err}
+}
+
+func (i *invocation) podsClient() *drain.Client {
+	k := i.clients.Kube
+	return &drain.Client{Pods: k.Pods, Budgets: k.Budgets, Attachments: k.Attachments, Claims: k.Claims, Wait: i.wait, Log: i.log}
 }

@@ -84,7 +84,7 @@ func recycleRequest(c *cli.Context, o Options) (r recycle.Request, err error) {
 	r = recycle.Request{
 		InstanceID: set(c, "instance-id"), Node: set(c, "node"), Cluster: o.Cluster, DryRun: o.DryRun, Window: o.Window,
 		KeepPods: !c.Bool("evict"), EvictOnTimeout: c.String("on-timeout") == "evict",
-		MaxWait: duration(c, "max-wait"), ReplacementTimeout: duration(c, "replacement-timeout"),
+		MaxWait: duration(c, "max-wait"), EvictTimeout: duration(c, "evict-timeout"), ReplacementTimeout: duration(c, "replacement-timeout"),
 		Fleet: set(c, "fleet"), WorkflowStatus: set(c, "workflow-status"), ProgressFile: c.String("progress-file"),
 	}
 	if has(c, "action") {
@@ -93,6 +93,7 @@ func recycleRequest(c *cli.Context, o Options) (r recycle.Request, err error) {
 		}
 	}
 	r.Pods, err = drain.ParseSelection(c.String("label-selector"), c.String("namespace"))
+	r.Pods.Disruptable = has(c, "do-not-disrupt") && !c.Bool("do-not-disrupt")
 	return r, err
 }
 
@@ -120,7 +121,7 @@ func (o Options) validate(c *cli.Context, s step) error {
 	if err := chosen(c, s); err != nil {
 		return err
 	}
-	for _, name := range []string{"poll-window", "poll-interval", "replacement-timeout", "max-wait", "claim-duration", "cool-down", "older-than"} {
+	for _, name := range []string{"poll-window", "poll-interval", "replacement-timeout", "max-wait", "evict-timeout", "claim-duration", "cool-down", "older-than"} {
 		if has(c, name) && duration(c, name) == 0 {
 			return notALength(c, name)
 		}

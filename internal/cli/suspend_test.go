@@ -180,3 +180,37 @@ func (w *world) reborn(id string) {
 		w.Fatal(err)
 	}
 }
+
+// argo retry takes a recycle up at the step that failed, after its exit handler has parked it: its group's zones are not
+// rebalanced while it goes on either.
+func TestARetriedWorkflowSuspendsRebalancingAgain(t *testing.T) {
+	for _, from := range []string{"taint", "drain", "evict", "retire"} {
+		inWorld(t, nil, func(w *world) {
+			w.withArgo(workflow("a", "a", ""))
+			id := []string{"--instance-id", w.ids[0]}
+			w.run("a", "standby", id...)
+			if from != "taint" {
+				w.run("a", "taint", id...)
+			}
+			w.run("a", "settle", append(id, "--workflow-status", "Failed")...)
+			if !w.balances() {
+				t.Errorf("AZRebalance is suspended while the recycle is parked")
+			}
+			w.pod(w.ids[0], "batch", time.Hour, nil)
+			w.sim.ForgetCalls()
+			for _, step := range recycleSteps[slices.Index(recycleSteps, from):] {
+				if o := w.run("a", step, id...); o.code != 0 {
+					t.Fatal(o.stderr)
+				}
+				if w.balances() != (step == "retire") {
+					t.Errorf("from %s: AZRebalance runs after step %s: %t", from, step, w.balances())
+				}
+			}
+			if calls := w.actions(); calls[0] != "SuspendProcesses" || calls[len(calls)-1] != "ResumeProcesses" {
+				t.Errorf("from %s: calls %v", from, calls)
+			}
+			w.run("a", "settle", append(id, "--workflow-status", "Succeeded")...)
+			w.whole(w.ids[1:]...)
+		})
+	}
+}

@@ -22,54 +22,66 @@ type API interface {
 	EvictV1(context.Context, *policyv1.Eviction) error
 }
 
-// Client reads and evicts the pods of one cluster.
-type Client struct {
-	Pods func(namespace string) API
-	Wait poll.Loop
-	Log  *slog.Logger
+// BudgetAPI is what is asked of the API server about the PodDisruptionBudgets of a namespace.
+type BudgetAPI interface {
+	List(context.Context, metav1.ListOptions) (*policyv1.PodDisruptionBudgetList, error)
 }
 
-// Result is what a wait ended with. Left lists the pods that are still there, oldest first; it is empty when the Node
-// is drained. TimedOut says that the deadline passed first.
+// Client reads and evicts the pods of one cluster.
+type Client struct {
+	Pods        func(namespace string) API
+	Budgets     func(namespace string) BudgetAPI
+	Attachments AttachmentAPI
+	Claims      func(namespace string) ClaimAPI
+	Wait        poll.Loop
+	Log         *slog.Logger
+
+	budgets budgets
+}
+
+// Result is what a wait ended with. Left lists the pods that are still there, oldest first; it is empty when the Node is
+// drained. Lost lists those that nobody waits for any more: their deletion is overdue on a Node that is not Ready. TimedOut says
+// that the deadline passed first.
 type Result struct {
-	Left     []*corev1.Pod
-	Finished int
-	TimedOut bool
+	Left, Lost []*corev1.Pod
+	Finished   int
+	TimedOut   bool
 }
 
 // Drained reports that nothing is left.
 func (r Result) Drained() bool { return len(r.Left) == 0 }
 
 // Left lists the pods of a Node that matter, in one consistent read.
-func (c *Client) Left(ctx context.Context, node string, s Selection) ([]*corev1.Pod, error) {
+func (c *Client) Left(ctx context.Context, h Host, s Selection) (Result, error) {
 	namespaces := s.Namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
-	q := s.query(node)
-	var left []*corev1.Pod
+	q := s.query(h.Name)
+	var found []*corev1.Pod
 	for _, namespace := range namespaces {
 		pods, err := list(ctx, c.Pods(namespace), metav1.ListOptions{LabelSelector: q.labels, FieldSelector: q.fields.String()})
 		if err != nil {
-			return nil, fmt.Errorf("listing pods on node %q: %w", node, err)
+			return Result{}, fmt.Errorf("listing pods on node %q: %w", h.Name, err)
 		}
 		for i := range pods.Items {
 			if s.Matters(&pods.Items[i]) {
-				left = append(left, &pods.Items[i])
+				found = append(found, &pods.Items[i])
 			}
 		}
 	}
-	slices.SortFunc(left, oldestFirst)
-	return left, nil
+	slices.SortFunc(found, oldestFirst)
+	left, lost, _ := h.withoutLost(ctx, found, 0)
+	return Result{Left: left, Lost: lost}, nil
 }
 
 // Await watches the pods of a Node that matter until none is left, the deadline passes or ctx ends; it acts on the last
 // pod's end when it happens. report is called whenever the number of finished or waiting pods changes. When ctx ends, the
 // result says what is left and the error is a *poll.NotDoneError.
-func (c *Client) Await(ctx context.Context, node string, s Selection, deadline time.Time, report func(Result)) (Result, error) {
+func (c *Client) Await(ctx context.Context, h Host, s Selection, deadline time.Time, report func(Result)) (Result, error) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	v, err := c.watch(watching, s.query(node))
+	v, err := c.watch(watching, s.query(h.Name))
 	if err != nil {
 		return Result{}, err
 	}
@@ -79,11 +91,12 @@ func (c *Client) Await(ctx context.Context, node string, s Selection, deadline t
 	seen := map[string]bool{} // by UID: a pod that appears after the cordon counts like the others
 	last := Result{Finished: -1}
 	for {
-		left := v.pods(s.Matters)
-		for _, p := range left {
+		all := v.pods(s.Matters)
+		for _, p := range all {
 			seen[string(p.UID)] = true
 		}
-		now := Result{Left: left, Finished: len(seen) - len(left)}
+		left, lost, again := h.withoutLost(ctx, all, c.Wait.Interval)
+		now := Result{Left: left, Lost: lost, Finished: len(seen) - len(all)}
 		if now.Finished != last.Finished || len(now.Left) != len(last.Left) {
 			report(now)
 			last = now
@@ -91,15 +104,20 @@ func (c *Client) Await(ctx context.Context, node string, s Selection, deadline t
 		if now.Drained() {
 			return now, nil
 		}
+		var look <-chan time.Time
+		if again > 0 {
+			look = time.After(again)
+		}
 		select {
 		case <-v.changed:
+		case <-look:
 		case err := <-v.refused:
 			return now, err
 		case <-timeout.C:
 			now.TimedOut = true
 			return now, nil
 		case <-ctx.Done():
-			return now, poll.NotDone(ctx, fmt.Sprintf("%d pod(s) on node %s still run: %s", len(left), node, Describe(left)))
+			return now, poll.NotDone(ctx, fmt.Sprintf("%d pod(s) on node %s still run: %s", len(left), h.Name, Describe(left)))
 		}
 	}
 }

@@ -45,7 +45,7 @@ func TestAwaitEndsWithTheLastPod(t *testing.T) {
 		s.finish("default/young", 20*time.Hour+17*time.Second)
 		before := time.Now()
 		var reports []string
-		result, err := s.client(t).Await(t.Context(), "node-1", selection(t, "", ""), never(), func(now drain.Result) {
+		result, err := s.client(t).Await(t.Context(), host, selection(t, "", ""), never(), func(now drain.Result) {
 			reports = append(reports, strings.Join(names(now.Left), " "))
 		})
 		if err != nil || !result.Drained() || result.Finished != 2 || result.TimedOut {
@@ -70,14 +70,14 @@ func TestAwaitAsksForTheNewestAndFiltersOnTheServer(t *testing.T) {
 		labels, fields       string
 		lists                int
 	}{
-		"every run-to-completion pod": {"", "", "", "spec.nodeName=node-1,status.phase!=Succeeded,status.phase!=Failed,spec.restartPolicy!=Always", 1},
+		"every run-to-completion pod": {"", "", "", "spec.nodeName=node-1,status.phase!=Succeeded,status.phase!=Failed", 1},
 		"a selector":                  {"app=batch", "", "app=batch", "spec.nodeName=node-1,status.phase!=Succeeded,status.phase!=Failed", 1},
 		"two namespaces":              {"app", "a,b", "app", "spec.nodeName=node-1,status.phase!=Succeeded,status.phase!=Failed", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				s := newServer()
-				if _, err := s.client(t).Await(t.Context(), "node-1", selection(t, c.selector, c.namespaces), never(), quiet); err != nil {
+				if _, err := s.client(t).Await(t.Context(), host, selection(t, c.selector, c.namespaces), never(), quiet); err != nil {
 					t.Fatal(err)
 				}
 				if len(s.asked["list"]) != c.lists {
@@ -140,7 +140,7 @@ func TestAwaitSurvives(t *testing.T) {
 				s.finish("default/batch", 3*time.Hour)
 				before := time.Now()
 				go mishap(s)
-				result, err := s.client(t).Await(t.Context(), "node-1", selection(t, "", ""), never(), quiet)
+				result, err := s.client(t).Await(t.Context(), host, selection(t, "", ""), never(), quiet)
 				if err != nil || !result.Drained() {
 					t.Errorf("result %+v, error %v", result, err)
 				}
@@ -182,7 +182,7 @@ func TestAwaitIsNotFooled(t *testing.T) {
 				}
 				before := time.Now()
 				go c.happens(s)
-				result, err := s.client(t).Await(t.Context(), "node-1", selection(t, "", ""), never(), quiet)
+				result, err := s.client(t).Await(t.Context(), host, selection(t, "", ""), never(), quiet)
 				if err != nil || !result.Drained() {
 					t.Errorf("result %+v, error %v", result, err)
 				}
@@ -200,7 +200,7 @@ func TestAwaitEndsWithItsWindowOrItsDeadline(t *testing.T) {
 		s.put(pod("batch"))
 		window, cancel := context.WithTimeoutCause(t.Context(), 20*time.Minute, errors.New("the window ended"))
 		defer cancel()
-		result, err := s.client(t).Await(window, "node-1", selection(t, "", ""), never(), quiet)
+		result, err := s.client(t).Await(window, host, selection(t, "", ""), never(), quiet)
 		var notDone *poll.NotDoneError
 		if !errors.As(err, &notDone) || len(result.Left) != 1 {
 			t.Fatalf("result %+v, error %v", result, err)
@@ -209,16 +209,16 @@ func TestAwaitEndsWithItsWindowOrItsDeadline(t *testing.T) {
 			t.Errorf("error %q, want %q", err, want)
 		}
 
-		result, err = s.client(t).Await(t.Context(), "node-1", selection(t, "", ""), time.Now().Add(time.Hour), quiet)
+		result, err = s.client(t).Await(t.Context(), host, selection(t, "", ""), time.Now().Add(time.Hour), quiet)
 		if err != nil || !result.TimedOut || result.Drained() {
 			t.Errorf("result %+v, error %v", result, err)
 		}
-		result, err = s.client(t).Await(t.Context(), "node-1", selection(t, "", ""), time.Now().Add(-time.Hour), quiet)
+		result, err = s.client(t).Await(t.Context(), host, selection(t, "", ""), time.Now().Add(-time.Hour), quiet)
 		if err != nil || !result.TimedOut || result.Drained() {
 			t.Errorf("a deadline that has passed: result %+v, error %v", result, err)
 		}
 		s.remove("default/batch")
-		result, err = s.client(t).Await(t.Context(), "node-1", selection(t, "", ""), time.Now().Add(-time.Hour), quiet)
+		result, err = s.client(t).Await(t.Context(), host, selection(t, "", ""), time.Now().Add(-time.Hour), quiet)
 		if err != nil || result.TimedOut || !result.Drained() {
 			t.Errorf("an empty node past its deadline: result %+v, error %v", result, err)
 		}
@@ -234,7 +234,7 @@ func TestAwaitSaysWhatKeepsItFromLooking(t *testing.T) {
 		c := s.client(t)
 		var log bytes.Buffer
 		c.Log = slog.New(slog.NewTextHandler(&log, nil))
-		_, err := c.Await(window, "node-1", selection(t, "", ""), never(), quiet)
+		_, err := c.Await(window, host, selection(t, "", ""), never(), quiet)
 		var notDone *poll.NotDoneError
 		if !errors.As(err, &notDone) || !strings.Contains(err.Error(), "the API server is away") {
 			t.Errorf("error %v", err)
@@ -251,7 +251,7 @@ func TestAwaitFailsAtOnceWithoutThePermissionToLook(t *testing.T) {
 		s.put(pod("batch"))
 		s.fail("list", forbidden())
 		before := time.Now()
-		_, err := s.client(t).Await(t.Context(), "node-1", selection(t, "", ""), never(), quiet)
+		_, err := s.client(t).Await(t.Context(), host, selection(t, "", ""), never(), quiet)
 		if !apierrors.IsForbidden(err) || !strings.HasPrefix(err.Error(), "listing pods: ") {
 			t.Errorf("error %v", err)
 		}
@@ -274,7 +274,7 @@ func TestAwaitOutlivesARefusalInMidWait(t *testing.T) {
 		synctest.Wait()
 		window, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 		defer cancel()
-		_, err := s.client(t).Await(window, "node-1", selection(t, "", ""), never(), quiet)
+		_, err := s.client(t).Await(window, host, selection(t, "", ""), never(), quiet)
 		var notDone *poll.NotDoneError
 		if !errors.As(err, &notDone) {
 			t.Errorf("error %v", err)
@@ -292,11 +292,11 @@ func TestLeftIsOneConsistentLook(t *testing.T) {
 	s.put(pod("a", in("team-a")))
 	s.put(pod("web", in("team-a"), always))
 	s.put(pod("c", in("team-c")))
-	left, err := s.client(t).Left(t.Context(), "node-1", selection(t, "", "team-a,team-b"))
+	left, err := s.client(t).Left(t.Context(), host, selection(t, "", "team-a,team-b"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"team-a/a", "team-b/b"}, names(left)); diff != "" {
+	if diff := cmp.Diff([]string{"team-a/a", "team-b/b"}, names(left.Left)); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
 	for _, q := range s.asked["list"] {
@@ -305,7 +305,7 @@ func TestLeftIsOneConsistentLook(t *testing.T) {
 		}
 	}
 	s.fail("list", apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no such permission")))
-	if _, err := s.client(t).Left(t.Context(), "node-1", selection(t, "", "")); !apierrors.IsForbidden(err) {
+	if _, err := s.client(t).Left(t.Context(), host, selection(t, "", "")); !apierrors.IsForbidden(err) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -46,7 +46,7 @@ func BenchmarkAwait150Pods(b *testing.B) {
 		c := s.client(b)
 		b.StartTimer()
 		first := true
-		result, err := c.Await(b.Context(), "node-1", selection(b, "", ""), never(), func(drain.Result) {
+		result, err := c.Await(b.Context(), host, selection(b, "", ""), never(), func(drain.Result) {
 			if first {
 				first = false
 				go func() {
@@ -72,9 +72,9 @@ func BenchmarkEvict150Pods(b *testing.B) {
 		fill(s, podsOnANode, always)
 		c := s.client(b)
 		b.StartTimer()
-		evicted, err := c.Evict(b.Context(), "node-1", drain.Eviction{Selection: selection(b, "", "")})
-		if err != nil || evicted != podsOnANode {
-			b.Fatalf("%d evicted, %v", evicted, err)
+		out, err := c.Evict(b.Context(), host, drain.Eviction{Selection: selection(b, "", "")})
+		if err != nil || out.Evicted != podsOnANode {
+			b.Fatalf("%d evicted, %v", out.Evicted, err)
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*podsOnANode), "µs/pod")
@@ -90,7 +90,7 @@ func BenchmarkMemoryWhileWaiting(b *testing.B) {
 	for b.Loop() {
 		before := heap()
 		ctx, cancel := context.WithCancel(b.Context())
-		_, err := c.Await(ctx, "node-1", selection(b, "", ""), never(), func(drain.Result) {
+		_, err := c.Await(ctx, host, selection(b, "", ""), never(), func(drain.Result) {
 			s.mu.Lock()
 			clear(s.asked) // the fake's own
 			s.mu.Unlock()

@@ -4,28 +4,38 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
 // Eviction says which pods of a Node to evict. Pods that matter are only waited for, unless Everything is set, or not even
-// that, if Unwaited is. StillHere is asked before each round whether the Node is still the one that is meant: a later one
-// can have its name.
+// that, if Unwaited is.
 //
 // By is when the instance goes whatever runs on it; zero if it does not. Grace periods are cut to end before that, and pods
 // that matter are evicted when theirs just fits.
+//
+// Since is when a pod went last, and Timeout how long after that the eviction gives up, unless a grace period has begun; zero:
+// never. Progress is told each time that a pod is evicted or goes. Stalled is told once, when half of the time has passed.
 type Eviction struct {
 	Selection            Selection
 	Everything, Unwaited bool
 	By                   time.Time
-	StillHere            func(context.Context) (bool, error)
+	Since                time.Time
+	Timeout              time.Duration
+	Progress             func(context.Context) error
+	Stalled              func(ctx context.Context, status string)
+}
+
+// Outcome is what an eviction ended with. Tolerating pods stay because they tolerate the taint, and Lost ones because their Node
+// does not end them; neither is waited for. With TimedOut, Blocked says which pods are left and why.
+type Outcome struct {
+	Evicted          int
+	Tolerating, Lost []*corev1.Pod
+	TimedOut         bool
+	Blocked          string
 }
 
 // reserve is what the kubelet and the container runtime take to end a pod, besides its grace period.
@@ -55,51 +65,69 @@ func (e Eviction) lastCall(p *corev1.Pod) bool {
 	return !e.By.IsZero() && !time.Now().Before(e.By.Add(-reserve-time.Duration(ownGrace(p))*time.Second))
 }
 
-func (e Eviction) here(ctx context.Context) (bool, error) {
-	if e.StillHere == nil {
-		return true, nil
-	}
-	return e.StillHere(ctx)
-}
-
-// Evictees lists what Evict would evict now.
-func (c *Client) Evictees(ctx context.Context, node string, e Eviction) ([]*corev1.Pod, error) {
-	watching, cancel := context.WithCancel(ctx)
-	defer cancel()
-	v, err := c.watch(watching, query{fields: unfinishedOn(node)})
-	if err != nil {
-		return nil, err
-	}
-	return v.pods(func(p *corev1.Pod) bool { return toEvict(p) && e.may(p) }), nil
-}
-
 func (e Eviction) may(p *corev1.Pod) bool {
 	return e.Everything || !e.Selection.Matters(p) || e.lastCall(p)
 }
 
+// stays reports a pod that tolerates the taint and does not matter: it is neither evicted nor waited for, unless it goes already.
+func (e Eviction) stays(h Host, p *corev1.Pod) bool {
+	return !e.Selection.Matters(p) && p.DeletionTimestamp == nil && h.tolerated(p)
+}
+
 // awaits leaves out pods that are not waited for.
-func (e Eviction) awaits(p *corev1.Pod) bool {
-	return toEvict(p) && (!e.Unwaited || !e.Selection.Matters(p))
+func (e Eviction) awaits(h Host, p *corev1.Pod) bool {
+	return toEvict(p) && (!e.Unwaited || !e.Selection.Matters(p)) && !e.stays(h, p)
 }
 
 // toEvict leaves out the recycle's own pods: one that runs there ends by itself, and evicting it would only start it anew.
 func toEvict(p *corev1.Pod) bool { return !exempt(p) && p.Labels[ownLabel] != ownValue }
 
-// Evict evicts the pods of a Node and waits until they are gone. The Eviction API respects PodDisruptionBudgets and grace
-// periods; one that is refused is tried again, and the budget that blocks it is named. It ends when nothing is left or ctx
-// ends, with a *poll.NotDoneError that says which pods were left and why.
-func (c *Client) Evict(ctx context.Context, node string, e Eviction) (evicted int, err error) {
+// Evictees lists what Evict would evict now, each with what the API server says to that, or "": it is asked without evicting.
+func (c *Client) Evictees(ctx context.Context, h Host, e Eviction) (pods []*corev1.Pod, blocked []string, err error) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	v, err := c.watch(watching, query{fields: unfinishedOn(node)})
+	v, err := c.watch(watching, query{fields: unfinishedOn(h.Name)})
 	if err != nil {
-		return 0, err
+		return nil, nil, err
 	}
-	accepted := map[string]bool{} // by UID
+	pods = v.pods(func(p *corev1.Pod) bool { return toEvict(p) && e.may(p) && !e.stays(h, p) })
+	r := c.newRound(h, e)
+	for _, p := range pods {
+		if p.DeletionTimestamp == nil {
+			r.start(ctx, p, true)
+		}
+	}
+	r.running.Wait()
+	for _, p := range pods {
+		if a := r.attempts[p.UID]; a != nil && a.blocked {
+			blocked = append(blocked, key(p)+" "+c.why(ctx, p, a))
+		}
+	}
+	return pods, blocked, nil
+}
+
+// everySecond is how often an eviction looks at the clock; it asks nobody for anything then.
+const everySecond = time.Second
+
+// Evict evicts the pods of a Node and waits until they are gone. The Eviction API respects PodDisruptionBudgets and grace
+// periods; one that is refused is tried again after a pause of its own, so that no pod holds up another one, and the budget that
+// blocks it is named. It ends when nothing is left, or when nothing moves for as long as e.Timeout, or with ctx, with a
+// *poll.NotDoneError that says which pods were left and why.
+func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, err error) {
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	v, err := c.watch(watching, query{fields: unfinishedOn(h.Name)})
+	if err != nil {
+		return out, err
+	}
+	r := c.newRound(h, e)
+	r.done = v.poke
+	defer func() { cancel(); r.running.Wait(); out.Evicted = r.accepted() }()
 	wait := c.Wait
-	wait.Wake = v.changed
-	if !e.By.IsZero() {
-		wait.Interval = min(time.Second, wait.Interval) // every second of the notice counts
+	wait.Wake, wait.Interval = v.changed, min(everySecond, wait.Interval)
+	since, stalled, there := e.Since, false, map[string]bool{}
+	if since.IsZero() || since.After(time.Now()) {
+		since = time.Now()
 	}
 	err = wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		select {
@@ -107,64 +135,92 @@ func (c *Client) Evict(ctx context.Context, node string, e Eviction) (evicted in
 			return false, "", err
 		default:
 		}
-		if here, err := e.here(ctx); err != nil || !here {
+		out.Tolerating = v.pods(func(p *corev1.Pod) bool { return toEvict(p) && e.stays(h, p) })
+		pods, lost, _ := h.withoutLost(ctx, v.pods(func(p *corev1.Pod) bool { return e.awaits(h, p) }), 0)
+		out.Lost = lost
+		here, status, err := r.turn(ctx, pods)
+		if err != nil || !here {
 			return !here, "", err
 		}
-		left := v.pods(e.awaits)
-		status := make([]string, 0, len(left))
-		var failed []error
-		for _, p := range left {
-			why, err := c.evictOne(ctx, p, e, accepted)
-			if err != nil {
-				failed, why = append(failed, err), "cannot be evicted: "+err.Error()
+		if went(there, pods) || r.news() {
+			since, stalled = time.Now(), false
+			if e.Progress != nil {
+				if err := e.Progress(ctx); err != nil {
+					return false, "", err
+				}
 			}
-			status = append(status, key(p)+" "+why)
 		}
-		evicted = len(accepted)
-		if len(failed) > 0 && len(failed) == len(left) { // first all the others, so that one bad pod stops nobody else
-			return false, "", errors.Join(failed...)
+		if e.Timeout > 0 && len(pods) > 0 && !slices.ContainsFunc(pods, graceRuns) {
+			switch idle := time.Since(since); {
+			case idle >= e.Timeout:
+				out.TimedOut, out.Blocked = true, status
+				return true, "", nil
+			case idle >= e.Timeout/2 && !stalled && e.Stalled != nil:
+				stalled = true
+				e.Stalled(ctx, status)
+			}
 		}
-		return len(left) == 0, fmt.Sprintf("%d pod(s) on node %s: %s", len(left), node, strings.Join(status, ", ")), nil
+		return len(pods) == 0, fmt.Sprintf("%d pod(s) on node %s: %s", len(pods), h.Name, status), nil
 	})
-	return evicted, err
+	return out, err
 }
 
-// evictOne returns why the pod is still there.
-func (c *Client) evictOne(ctx context.Context, p *corev1.Pod, e Eviction, accepted map[string]bool) (why string, err error) {
-	switch {
-	case !e.may(p):
-		return "finishes by itself", nil
-	case p.DeletionTimestamp != nil, accepted[string(p.UID)]:
-		return "is terminating", nil
-	}
-	grace := e.grace(p)
-	err = c.Pods(p.Namespace).EvictV1(ctx, &policyv1.Eviction{
-		ObjectMeta:    metav1.ObjectMeta{Name: p.Name, Namespace: p.Namespace},
-		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}, GracePeriodSeconds: grace},
-	})
-	switch {
-	case err == nil:
-		c.Log.InfoContext(ctx, "evicting pod", "pod", key(p), "node", p.Spec.NodeName)
-		accepted[string(p.UID)] = true
-		return "is terminating", nil
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or a new pod has its name: not the one we mean
-		return "is gone", nil
-	case apierrors.IsTooManyRequests(err):
-		return blockedBy(err), nil
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return "goes with its namespace", nil
-	case apierrors.IsInternalError(err) && strings.Contains(err.Error(), "more than one PodDisruptionBudget"):
-		return "", hint.Errorf("leave one budget for the pod, then submit again", "evicting pod %q: it has more than one PodDisruptionBudget, which the Eviction API does not support", key(p))
-	default:
-		return "", fmt.Errorf("evicting pod %q: %w", key(p), err)
-	}
+// graceRuns reports that a pod ends, and may take longer.
+func graceRuns(p *corev1.Pod) bool {
+	return p.DeletionTimestamp != nil && time.Now().Before(p.DeletionTimestamp.Add(reserve))
 }
 
-// blockedBy names the PodDisruptionBudget behind a 429; the API server puts it into the causes
-// (https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/).
-func blockedBy(err error) string {
-	if cause, ok := apierrors.StatusCause(err, policyv1.DisruptionBudgetCause); ok {
-		return "is blocked: " + strings.TrimSpace(cause.Message)
+// went remembers the pods that are there, and reports that one of those before is not.
+func went(there map[string]bool, pods []*corev1.Pod) (gone bool) {
+	now := map[string]bool{}
+	for _, p := range pods {
+		now[string(p.UID)] = true
 	}
-	return "is blocked: " + err.Error()
+	for uid := range there {
+		if !now[uid] {
+			gone = true
+			delete(there, uid)
+		}
+	}
+	for uid := range now {
+		there[uid] = true
+	}
+	return gone
+}
+
+// turn tries the pods whose turn it is, and says why each is still there. Its error is that of pods that cannot be evicted at
+// all, once no other one is left.
+func (r *round) turn(ctx context.Context, pods []*corev1.Pod) (here bool, status string, err error) {
+	var due []*corev1.Pod
+	for _, p := range pods {
+		if p.DeletionTimestamp == nil && r.eviction.may(p) && r.due(p) {
+			due = append(due, p)
+		}
+	}
+	if len(due) > 0 {
+		if here, err = r.host.here(ctx); err != nil || !here {
+			return here, "", err
+		}
+	}
+	for _, p := range due {
+		r.start(ctx, p, false)
+	}
+	var failed []error
+	said := make([]string, 0, maxListed+1)
+	for i, p := range pods {
+		why, err := r.state(ctx, p)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		if i < maxListed {
+			said = append(said, key(p)+" "+why)
+		}
+	}
+	if more := len(pods) - maxListed; more > 0 {
+		said = append(said, fmt.Sprintf("and %d more", more))
+	}
+	if len(failed) > 0 && len(failed) == len(pods) {
+		return true, "", errors.Join(failed[:min(len(failed), maxListed)]...)
+	}
+	return true, strings.Join(said, ", "), nil
 }

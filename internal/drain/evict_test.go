@@ -31,6 +31,13 @@ func crowd(s *server) {
 	s.put(pod("elsewhere", always, func(p *corev1.Pod) { p.Spec.NodeName = "node-2" }))
 }
 
+// evict evicts until the end, and counts.
+func evict(t *testing.T, s *server, h drain.Host, e drain.Eviction) (evicted int, err error) {
+	t.Helper()
+	out, err := s.client(t).Evict(t.Context(), h, e)
+	return out.Evicted, err
+}
+
 func TestEvictees(t *testing.T) {
 	for name, c := range map[string]struct {
 		eviction drain.Eviction
@@ -44,7 +51,7 @@ func TestEvictees(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				s := newServer()
 				crowd(s)
-				got, err := s.client(t).Evictees(t.Context(), "node-1", c.eviction)
+				got, _, err := s.client(t).Evictees(t.Context(), host, c.eviction)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -64,7 +71,7 @@ func TestEvictLeavesOnlyWhatMayStay(t *testing.T) {
 		s := newServer()
 		crowd(s)
 		s.finish("default/batch", 30*time.Minute)
-		evicted, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", "")})
+		evicted, err := evict(t, s, host, drain.Eviction{Selection: selection(t, "", "")})
 		if err != nil || evicted != 2 {
 			t.Errorf("%d evicted, error %v", evicted, err)
 		}
@@ -84,7 +91,7 @@ func TestEvictActsWhenAPodGoes(t *testing.T) {
 		s.grace = 30 * time.Second
 		s.put(pod("web", always))
 		before := time.Now()
-		if _, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", "")}); err != nil {
+		if _, err := evict(t, s, host, drain.Eviction{Selection: selection(t, "", "")}); err != nil {
 			t.Fatal(err)
 		}
 		if late := time.Since(before) - s.grace; late > 2*syncLag {
@@ -103,7 +110,7 @@ func TestEvictWaitsForABudget(t *testing.T) {
 		s.budget["web"] = blocked("web-pdb")
 		window, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("the window ended"))
 		defer cancel()
-		_, err := s.client(t).Evict(window, "node-1", drain.Eviction{Selection: selection(t, "", "")})
+		_, err := s.client(t).Evict(window, host, drain.Eviction{Selection: selection(t, "", "")})
 		var notDone *poll.NotDoneError
 		want := "not done yet: 1 pod(s) on node node-1: default/web is blocked: The disruption budget web-pdb needs 2 healthy pods and has 2 currently: the window ended"
 		if !errors.As(err, &notDone) || err.Error() != want {
@@ -118,7 +125,7 @@ func TestEvictWaitsForABudget(t *testing.T) {
 			delete(s.budget, "web")
 			s.mu.Unlock()
 		}()
-		if evicted, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", "")}); err != nil || evicted != 1 {
+		if evicted, err := evict(t, s, host, drain.Eviction{Selection: selection(t, "", "")}); err != nil || evicted != 1 {
 			t.Errorf("%d evicted, error %v", evicted, err)
 		}
 	})
@@ -146,7 +153,7 @@ func TestEvictAndTheAnswersOfTheAPIServer(t *testing.T) {
 					time.Sleep(time.Minute)
 					s.remove("default/web")
 				}()
-				_, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", "")})
+				_, err := evict(t, s, host, drain.Eviction{Selection: selection(t, "", "")})
 				if (err != nil) != (c.message != "") || (err != nil && (!strings.Contains(err.Error(), c.message) || !strings.Contains(hint.Of(err), c.hint))) {
 					t.Errorf("error %v, hint %q", err, hint.Of(err))
 				}
@@ -170,7 +177,7 @@ func TestEvictKnowsPodsByTheirUID(t *testing.T) {
 			time.Sleep(time.Minute)
 			s.remove("default/slow")
 		}()
-		evicted, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", "")})
+		evicted, err := evict(t, s, host, drain.Eviction{Selection: selection(t, "", "")})
 		if err != nil || evicted != 2 {
 			t.Errorf("%d evicted, error %v", evicted, err)
 		}
@@ -184,10 +191,10 @@ func TestEvictFailsWithoutPermissionToList(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := newServer()
 		s.fail("list", apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no such permission")))
-		if _, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", "")}); !apierrors.IsForbidden(err) {
+		if _, err := evict(t, s, host, drain.Eviction{Selection: selection(t, "", "")}); !apierrors.IsForbidden(err) {
 			t.Errorf("error %v", err)
 		}
-		if _, err := s.client(t).Evictees(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", "")}); !apierrors.IsForbidden(err) {
+		if _, _, err := s.client(t).Evictees(t.Context(), host, drain.Eviction{Selection: selection(t, "", "")}); !apierrors.IsForbidden(err) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -201,7 +208,7 @@ func TestEvictOfABadPodDoesNotStopTheOthers(t *testing.T) {
 		}
 		s.budget["bad"] = apierrors.NewInternalError(errors.New("this pod has more than one PodDisruptionBudget, which the eviction subresource does not support"))
 		before := time.Now()
-		_, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", "")})
+		_, err := evict(t, s, host, drain.Eviction{Selection: selection(t, "", "")})
 		if err == nil || !strings.Contains(err.Error(), `evicting pod "default/bad": it has more than one PodDisruptionBudget`) {
 			t.Errorf("error %v", err)
 		}
@@ -225,16 +232,16 @@ func TestEvictStopsWhenTheNodeIsNoLongerTheOneMeant(t *testing.T) {
 			here = false
 			delete(s.budget, "web")
 		}()
-		evicted, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", ""), StillHere: func(context.Context) (bool, error) {
+		evicted, err := evict(t, s, drain.Host{Name: "node-1", Here: func(context.Context) (bool, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return here, nil
-		}})
+		}}, drain.Eviction{Selection: selection(t, "", "")})
 		if err != nil || evicted != 0 || s.pods["default/web"] == nil {
 			t.Errorf("%d evicted, error %v", evicted, err)
 		}
 		gone := errors.New("boom")
-		if _, err := s.client(t).Evict(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "", ""), StillHere: func(context.Context) (bool, error) { return false, gone }}); !errors.Is(err, gone) {
+		if _, err := evict(t, s, drain.Host{Name: "node-1", Here: func(context.Context) (bool, error) { return false, gone }}, drain.Eviction{Selection: selection(t, "", "")}); !errors.Is(err, gone) {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -24,14 +24,14 @@ func TestPodsAreListedInPages(t *testing.T) {
 	} {
 		for doing, list := range map[string]func(*testing.T, *drain.Client) int{
 			"a look": func(t *testing.T, c *drain.Client) int {
-				left, err := c.Left(t.Context(), "node-1", selection(t, "", ""))
+				left, err := c.Left(t.Context(), host, selection(t, "", ""))
 				if err != nil {
 					t.Fatal(err)
 				}
-				return len(left)
+				return len(left.Left)
 			},
 			"a view": func(t *testing.T, c *drain.Client) int {
-				evictees, err := c.Evictees(t.Context(), "node-1", drain.Eviction{Selection: selection(t, "app=none", "")})
+				evictees, _, err := c.Evictees(t.Context(), host, drain.Eviction{Selection: selection(t, "app=none", "")})
 				if err != nil {
 					t.Fatal(err)
 				}

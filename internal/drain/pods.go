@@ -27,11 +27,12 @@ const (
 	ownValue = "eks-recycle"
 )
 
-// Selection says which pods of a Node matter. An empty selector means every run-to-completion pod; no namespaces means
-// all of them.
+// Selection says which pods of a Node matter. An empty selector means every run-to-completion pod, and every pod that asks not
+// to be disrupted, unless Disruptable is set; no namespaces means all of them.
 type Selection struct {
-	Namespaces []string
-	selector   labels.Selector
+	Namespaces  []string
+	Disruptable bool
+	selector    labels.Selector
 }
 
 // ParseSelection reads a label selector (the full Kubernetes grammar) and a comma-separated list of namespaces.
@@ -67,8 +68,11 @@ func (s Selection) Labels() string {
 // String describes the selection for people.
 func (s Selection) String() string {
 	what := "every run-to-completion pod"
-	if !s.selector.Empty() {
+	switch {
+	case !s.selector.Empty():
 		what = "pods with " + s.selector.String()
+	case !s.Disruptable:
+		what += " and every pod that asks not to be disrupted"
 	}
 	if len(s.Namespaces) > 0 {
 		what += " in " + strings.Join(s.Namespaces, ", ")
@@ -84,7 +88,7 @@ func (s Selection) Matters(p *corev1.Pod) bool {
 	case len(s.Namespaces) > 0 && !slices.Contains(s.Namespaces, p.Namespace):
 		return false
 	case s.selector.Empty():
-		return p.Spec.RestartPolicy != corev1.RestartPolicyAlways
+		return p.Spec.RestartPolicy != corev1.RestartPolicyAlways || (!s.Disruptable && asksToStay(p))
 	default:
 		return s.selector.Matches(labels.Set(p.Labels))
 	}
@@ -93,7 +97,7 @@ func (s Selection) Matters(p *corev1.Pod) bool {
 // query is what of the selection the API server can evaluate.
 func (s Selection) query(node string) query {
 	q := query{namespaces: s.Namespaces, labels: s.selector.String(), fields: unfinishedOn(node)}
-	if s.selector.Empty() {
+	if s.selector.Empty() && s.Disruptable {
 		q.fields = fields.AndSelectors(q.fields, fields.OneTermNotEqualSelector("spec.restartPolicy", string(corev1.RestartPolicyAlways)))
 	}
 	return q
@@ -105,6 +109,18 @@ func unfinishedOn(node string) fields.Selector {
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded)),
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodFailed)),
 	)
+}
+
+// What people write on a pod that must not be disrupted, for Karpenter (https://karpenter.sh/docs/concepts/disruption/) and for
+// cluster-autoscaler (https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md).
+const (
+	doNotDisrupt = "karpenter.sh/do-not-disrupt"
+	safeToEvict  = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+)
+
+// asksToStay reports a pod that asks not to be disrupted.
+func asksToStay(p *corev1.Pod) bool {
+	return p.Annotations[doNotDisrupt] == "true" || p.Annotations[safeToEvict] == "false"
 }
 
 // exempt reports pods that neither wait for nor evict makes sense: finished, DaemonSet and mirror pods.
@@ -132,13 +148,29 @@ func key(p *corev1.Pod) string { return p.Namespace + "/" + p.Name }
 // maxListed is how many pods a message names.
 const maxListed = 10
 
-// Describe names pods with their ages, in the order given.
+// waitingFor is why the first container of a pod that waits does not run, such as ImagePullBackOff, or "".
+func waitingFor(p *corev1.Pod) string {
+	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if c.State.Waiting != nil && c.State.Waiting.Reason != "" {
+			return c.State.Waiting.Reason
+		}
+	}
+	return p.Status.Reason
+}
+
+// Describe names pods with their ages, and those that do not run with the reason, in the order given.
 func Describe(pods []*corev1.Pod) string {
 	names := make([]string, 0, maxListed)
 	for _, p := range pods[:min(len(pods), maxListed)] {
 		name := fmt.Sprintf("%s (%s", key(p), duration.HumanDuration(time.Since(p.CreationTimestamp.Time)))
-		if p.DeletionTimestamp != nil {
+		switch {
+		case p.DeletionTimestamp != nil:
 			name += ", terminating"
+		case p.Status.Phase == corev1.PodPending:
+			name += ", Pending"
+			if why := waitingFor(p); why != "" {
+				name += ": " + why
+			}
 		}
 		names = append(names, name+")")
 	}

@@ -20,12 +20,12 @@ func TestParseSelection(t *testing.T) {
 		says                 string
 		message, hint        string
 	}{
-		"nothing given":                 {"", "", "every run-to-completion pod", "", ""},
+		"nothing given":                 {"", "", "every run-to-completion pod and every pod that asks not to be disrupted", "", ""},
 		"a key alone":                   {"batch", "", "pods with batch", "", ""},
 		"key=value, as ever":            {"app=batch", "", "pods with app=batch", "", ""},
 		"several":                       {"app=batch,tier", "", "pods with app=batch,tier", "", ""},
 		"the full grammar":              {"app in (a, b), tier notin (gold), !preemptible, rank > 3", "", "pods with app in (a,b),!preemptible,rank>3,tier notin (gold)", "", ""},
-		"one namespace":                 {"", "team-a", "every run-to-completion pod in team-a", "", ""},
+		"one namespace":                 {"", "team-a", "every run-to-completion pod and every pod that asks not to be disrupted in team-a", "", ""},
 		"namespaces with spaces, twice": {"app", " team-a, team-b ,team-a,, ", "pods with app in team-a, team-b", "", ""},
 		"an unclosed parenthesis":       {"app in (a", "", "", `label selector "app in (a" is malformed`, "for example"},
 		"a value that cannot be":        {"app=-", "", "", `label selector "app=-" is malformed`, "for example"},

@@ -20,6 +20,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -45,11 +46,16 @@ type server struct {
 	paged    func()                         // something that happens after a page that is not the last
 	watchers []*watcher
 
-	grace  time.Duration           // from an accepted eviction to the pod's end
-	budget map[string]error        // why pods may not be evicted, by name
-	refuse map[string]error        // by verb: list, watch
-	asked  map[string][]url.Values // queries, by verb
-	evicts []string                // names, in order
+	grace       time.Duration           // from an accepted eviction to the pod's end
+	budget      map[string]error        // why pods may not be evicted, by name
+	refuse      map[string]error        // by verb: list, watch
+	asked       map[string][]url.Values // queries, by verb
+	evicts      []string                // names, in order
+	rehearsed   []string                // names, of evictions that were only asked about
+	dead        bool                    // the kubelet: what is evicted stays
+	budgets     []policyv1.PodDisruptionBudget
+	attachments []storagev1.VolumeAttachment
+	claims      map[string]string // volumes, by namespace/name of the claim
 }
 
 type change struct {
@@ -73,6 +79,9 @@ func inBubble(t *testing.T, story func(*testing.T)) {
 	})
 }
 
+// host is the Node of all pods that say nothing else.
+var host = drain.Host{Name: "node-1", Taint: corev1.Taint{Key: "eks-recycle.io/leaving", Effect: corev1.TaintEffectNoSchedule}}
+
 func newServer() *server {
 	return &server{pods: map[string]*corev1.Pod{}, budget: map[string]error{}, refuse: map[string]error{}, moments: map[int]map[string]*corev1.Pod{}, asked: map[string][]url.Values{}, grace: 5 * time.Second}
 }
@@ -84,7 +93,12 @@ func (s *server) client(t testing.TB) *drain.Client {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	return &drain.Client{Pods: func(namespace string) drain.API { return api.Pods(namespace) }, Log: log, Wait: poll.Loop{Interval: 10 * time.Second, Log: log}}
+	return &drain.Client{
+		Pods:    func(namespace string) drain.API { return api.Pods(namespace) },
+		Budgets: func(namespace string) drain.BudgetAPI { return api.Budgets(namespace) }, Attachments: api.VolumeAttachments(),
+		Claims: func(namespace string) drain.ClaimAPI { return api.PersistentVolumeClaims(namespace) },
+		Log:    log, Wait: poll.Loop{Interval: 10 * time.Second, Log: log},
+	}
 }
 
 // put stores a pod, new or changed.
@@ -156,6 +170,9 @@ func (s *server) fail(verb string, err error) {
 
 func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	path := strings.Split(strings.Trim(r.URL.Path, "/"), "/") // api v1 [namespaces NS] pods [NAME eviction]
+	if others := s.others(path); others != nil {
+		return respond(r, others), nil
+	}
 	namespace := ""
 	if path[2] == "namespaces" {
 		namespace = path[3]
@@ -181,6 +198,25 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 		return s.watch(r, namespace, query)
 	}
 	return respond(r, s.page(namespace, query)), nil
+}
+
+// others answers for what is not a pod.
+func (s *server) others(path []string) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch last := path[len(path)-1]; {
+	case last == "poddisruptionbudgets":
+		return &policyv1.PodDisruptionBudgetList{Items: s.budgets}
+	case last == "volumeattachments":
+		return &storagev1.VolumeAttachmentList{Items: s.attachments}
+	case path[len(path)-2] == "persistentvolumeclaims":
+		volume, known := s.claims[path[len(path)-3]+"/"+last]
+		if !known {
+			return status(apierrors.NewNotFound(corev1.Resource("persistentvolumeclaims"), last))
+		}
+		return &corev1.PersistentVolumeClaim{Spec: corev1.PersistentVolumeClaimSpec{VolumeName: volume}}
+	}
+	return nil
 }
 
 // page lists as of the moment of the first page, which a continue token names, as far as the limit goes.
@@ -283,18 +319,34 @@ func (s *server) evict(r *http.Request, key string) (*http.Response, error) {
 		return nil, err
 	}
 	p := s.pods[key]
-	s.evicts = append(s.evicts, eviction.Name)
+	dry := len(eviction.DeleteOptions.DryRun) > 0
+	if dry {
+		s.rehearsed = append(s.rehearsed, eviction.Name)
+	} else {
+		s.evicts = append(s.evicts, eviction.Name)
+	}
 	switch {
 	case p == nil:
 		return respond(r, status(apierrors.NewNotFound(corev1.Resource("pods"), eviction.Name))), nil
 	case eviction.DeleteOptions.Preconditions == nil || *eviction.DeleteOptions.Preconditions.UID != p.UID:
 		return respond(r, status(apierrors.NewConflict(corev1.Resource("pods"), eviction.Name, fmt.Errorf("precondition failed")))), nil
 	case s.budget[eviction.Name] != nil:
-		return respond(r, status(s.budget[eviction.Name])), nil
+		refused := respond(r, status(s.budget[eviction.Name]))
+		if after, told := apierrors.SuggestsClientDelay(s.budget[eviction.Name]); told && after > 0 {
+			refused.Header.Set("Retry-After", strconv.Itoa(after))
+		}
+		return refused, nil
+	case dry:
+		return respond(r, &metav1.Status{Status: metav1.StatusSuccess}), nil
 	}
 	go func() {
+		p := p.DeepCopy()
+		p.DeletionTimestamp = &metav1.Time{Time: time.Now().Add(s.grace)}
+		s.put(p)
 		time.Sleep(s.grace)
-		s.remove(key)
+		if !s.dead {
+			s.remove(key)
+		}
 	}()
 	return respond(r, &metav1.Status{Status: metav1.StatusSuccess}), nil
 }
@@ -387,4 +439,10 @@ func selection(t testing.TB, selector, namespaces string) drain.Selection {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func attachment(volume, node string) (a storagev1.VolumeAttachment) {
+	a.Name = "csi-" + volume
+	a.Spec.NodeName, a.Spec.Source.PersistentVolumeName = node, &volume
+	return a
 }

@@ -27,6 +27,17 @@ func TestASlimPodIsJudgedLikeTheWhole(t *testing.T) {
 		if rapid.Bool().Draw(t, "mirror") {
 			whole.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "", "big": "x"}
 		}
+		for _, asks := range []string{doNotDisrupt, safeToEvict} {
+			if value := rapid.SampledFrom([]string{"", "true", "false"}).Draw(t, asks); value != "" {
+				metav1.SetMetaDataAnnotation(&whole.ObjectMeta, asks, value)
+			}
+		}
+		if rapid.Bool().Draw(t, "tolerates") {
+			whole.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+		}
+		if rapid.Bool().Draw(t, "waits") {
+			whole.Status.ContainerStatuses = []corev1.ContainerStatus{{Image: "big", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "big"}}}}
+		}
 		if kind := rapid.SampledFrom([]string{"", "Job", "DaemonSet"}).Draw(t, "owner"); kind != "" {
 			controller := rapid.Bool().Draw(t, "controller")
 			whole.OwnerReferences = []metav1.OwnerReference{{Kind: kind, Controller: &controller}}
@@ -50,6 +61,10 @@ func TestASlimPodIsJudgedLikeTheWhole(t *testing.T) {
 					t.Errorf("selection %q: matters %t, the whole %t", s, s.Matters(kept), s.Matters(whole))
 				}
 			}
+		}
+		h := Host{Taint: corev1.Taint{Key: "leaving", Effect: corev1.TaintEffectNoSchedule}}
+		if h.tolerated(kept) != h.tolerated(whole) {
+			t.Errorf("tolerates the taint: %t, the whole %t", h.tolerated(kept), h.tolerated(whole))
 		}
 		if toEvict(kept) != toEvict(whole) || Describe([]*corev1.Pod{kept}) != Describe([]*corev1.Pod{whole}) || kept.UID != whole.UID {
 			t.Errorf("kept %+v", kept)

@@ -195,11 +195,29 @@ func slimmed(p *corev1.Pod) *corev1.Pod {
 			Name: p.Name, Namespace: p.Namespace, UID: p.UID, ResourceVersion: p.ResourceVersion, Labels: p.Labels,
 			CreationTimestamp: p.CreationTimestamp, DeletionTimestamp: p.DeletionTimestamp, OwnerReferences: p.OwnerReferences,
 		},
-		Spec:   corev1.PodSpec{NodeName: p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy, TerminationGracePeriodSeconds: p.Spec.TerminationGracePeriodSeconds},
-		Status: corev1.PodStatus{Phase: p.Status.Phase},
+		Spec: corev1.PodSpec{
+			NodeName: p.Spec.NodeName, RestartPolicy: p.Spec.RestartPolicy, TerminationGracePeriodSeconds: p.Spec.TerminationGracePeriodSeconds,
+			Tolerations: p.Spec.Tolerations,
+		},
+		Status: corev1.PodStatus{Phase: p.Status.Phase, Reason: p.Status.Reason},
 	}
-	if hash, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
-		kept.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: hash}
+	for _, name := range []string{corev1.MirrorPodAnnotationKey, doNotDisrupt, safeToEvict} {
+		if value, set := p.Annotations[name]; set {
+			metav1.SetMetaDataAnnotation(&kept.ObjectMeta, name, value)
+		}
+	}
+	for _, v := range p.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil || v.Ephemeral != nil {
+			kept.Spec.Volumes = append(kept.Spec.Volumes, claimOf(v))
+		}
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			kept.Status.Conditions = []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
+		}
+	}
+	if why := waitingFor(p); why != "" && why != p.Status.Reason {
+		kept.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: why}}}}
 	}
 	return kept
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -140,11 +141,24 @@ func (c *Client) AwaitUsable(ctx context.Context, n, instead *corev1.Node, atMos
 // Event records on the Node what happened to it, for kubectl describe node. It is best effort: a recycle does not fail
 // for want of an Event.
 func (c *Client) Event(ctx context.Context, n *corev1.Node, reason, message string) {
+	c.event(ctx, n, corev1.EventTypeNormal, reason, message)
+}
+
+// Warn records an Event about something that needs a person.
+func (c *Client) Warn(ctx context.Context, n *corev1.Node, reason, message string) {
+	c.event(ctx, n, corev1.EventTypeWarning, reason, message)
+}
+
+// maxMessage is how long the message of an Event may be (https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/core/validation/events.go).
+const maxMessage = 1024
+
+func (c *Client) event(ctx context.Context, n *corev1.Node, kind, reason, message string) {
+	message = strings.ToValidUTF8(message[:min(len(message), maxMessage)], "")
 	now := metav1.Now()
 	event := &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{GenerateName: n.Name + ".", Namespace: metav1.NamespaceDefault},
 		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: types.UID(n.Name)}, // kubectl and the kubelet use the name as UID here
-		Reason:         reason, Message: message, Type: corev1.EventTypeNormal,
+		Reason:         reason, Message: message, Type: kind,
 		Source:         corev1.EventSource{Component: "eks-recycle"},
 		FirstTimestamp: now, LastTimestamp: now, Count: 1,
 	}

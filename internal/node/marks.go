@@ -189,9 +189,14 @@ func hasTaint(n *corev1.Node, effect corev1.TaintEffect) bool {
 	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == TaintLeaving && t.Effect == effect })
 }
 
+// Taint is the one that a recycle puts on a Node, with an effect.
+func Taint(effect corev1.TaintEffect) corev1.Taint {
+	return corev1.Taint{Key: TaintLeaving, Effect: effect}
+}
+
 func addTaint(n *corev1.Node, effect corev1.TaintEffect) {
 	if !hasTaint(n, effect) {
-		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: TaintLeaving, Effect: effect})
+		n.Spec.Taints = append(n.Spec.Taints, Taint(effect))
 	}
 }
 

@@ -29,7 +29,7 @@ func (r *Recycle) Drain(ctx context.Context) error {
 	if err := checkCordoned(s); err != nil {
 		return err
 	}
-	return r.claimed(ctx, s, func(ctx context.Context) error {
+	return r.goesOn(ctx, s, func(ctx context.Context) error {
 		n, err := r.requireCordoned(ctx, s)
 		if err != nil {
 			return err
@@ -46,11 +46,14 @@ func (r *Recycle) Drain(ctx context.Context) error {
 		end := r.drainEnds(r.held.Record())
 		result, err := r.awaitPods(ctx, n, end)
 		r.waiting(result.Left)
+		if len(result.Lost) > 0 {
+			r.warnOf(ctx, n, "RecycleLostPods", fmt.Sprintf("%d pod(s) on node %s are lost, as their deletion is overdue and the Node is not Ready: %s", len(result.Lost), n.Name, drain.Describe(result.Lost)))
+		}
 		switch {
 		case err != nil:
 			return err
 		case result.TimedOut && !r.EvictOnTimeout:
-			r.nodes.Event(ctx, n, "RecycleTimedOut", fmt.Sprintf("%d pod(s) still ran %s", len(result.Left), end.text))
+			r.nodes.Warn(ctx, n, "RecycleTimedOut", fmt.Sprintf("%d pod(s) still ran %s", len(result.Left), end.text))
 			return hint.Errorf(end.advice, "%d pod(s) on node %q still run %s: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left))
 		case result.TimedOut:
 			r.report.Warn(ctx, fmt.Sprintf("%d pod(s) on node %s still run %s and will be evicted: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left)))
@@ -62,12 +65,16 @@ func (r *Recycle) Drain(ctx context.Context) error {
 }
 
 func (r *Recycle) planDrain(ctx context.Context, n *corev1.Node) error {
-	left, err := r.pods.Left(ctx, n.Name, r.Pods)
+	now, err := r.pods.Left(ctx, r.host(n), r.Pods)
 	if err != nil {
 		return err
 	}
-	r.waiting(left)
-	return r.report.Done("would wait for %d pod(s) on node %s (%s)", len(left), n.Name, r.Pods)
+	r.waiting(now.Left)
+	text := fmt.Sprintf("would wait for %d pod(s) on node %s (%s)", len(now.Left), n.Name, r.Pods)
+	if len(now.Left) > 0 {
+		text += ": " + drain.Describe(now.Left)
+	}
+	return r.report.Done("%s", text)
 }
 
 func (r *Recycle) waiting(left []*corev1.Pod) {

@@ -37,7 +37,7 @@ func (r *Recycle) Interrupt(ctx context.Context) error {
 		return err
 	}
 	n := s.node
-	eviction := drain.Eviction{Selection: r.Pods, Unwaited: r.Notice.Notice == 0, StillHere: r.stillHere(n)}
+	eviction := drain.Eviction{Selection: r.Pods, Unwaited: r.Notice.Notice == 0}
 	if r.Notice.Notice == 0 {
 		if err := r.willBeReplaced(ctx, n); err != nil {
 			return err
@@ -71,10 +71,9 @@ func (r *Recycle) empty(ctx context.Context, n *corev1.Node, e drain.Eviction) e
 		until, cancel = context.WithDeadlineCause(ctx, e.By, errTaken)
 		defer cancel()
 	}
-	evicted, err := r.pods.Evict(until, n.Name, e)
-	if evicted > 0 {
-		r.report.Change("node %s: %d pod(s) evicted", n.Name, evicted)
-	}
+	out, err := r.pods.Evict(until, r.host(n), e)
+	evicted := out.Evicted
+	r.sayEvicted(ctx, n, out)
 	switch {
 	case errors.Is(err, errTaken) && ctx.Err() == nil:
 		return hint.Errorf("a PodDisruptionBudget or a long grace period kept them; on Spot Instances leave room for both within two minutes",
@@ -82,12 +81,12 @@ func (r *Recycle) empty(ctx context.Context, n *corev1.Node, e drain.Eviction) e
 	case err != nil:
 		return err
 	}
-	left, err := r.pods.Left(ctx, n.Name, r.Pods)
+	now, err := r.pods.Left(ctx, r.host(n), r.Pods)
 	if err != nil {
 		return err
 	}
-	r.waiting(left)
-	if len(left) > 0 {
+	r.waiting(now.Left)
+	if left := now.Left; len(left) > 0 {
 		return r.report.Done("node %s is closed and %d pod(s) evicted; %d pod(s) finish by themselves: %s", n.Name, evicted, len(left), drain.Describe(left))
 	}
 	return r.report.Done("node %s is closed and empty, %d pod(s) evicted", n.Name, evicted)

@@ -200,21 +200,21 @@ func (r *Recycle) awaitPods(ctx context.Context, n *corev1.Node, end ending) (dr
 		early := end.at.Add(-r.hook.Global / 8)
 		onTime := time.Now().Before(early)
 		if onTime {
-			result, err := r.pods.Await(ctx, n.Name, r.Pods, early, r.reportPods(ctx, n))
+			result, err := r.pods.Await(ctx, r.host(n), r.Pods, early, r.reportPods(ctx, n))
 			if err != nil || !result.TimedOut {
 				return result, err
 			}
 		}
-		left, err := r.pods.Left(ctx, n.Name, r.Pods)
+		now, err := r.pods.Left(ctx, r.host(n), r.Pods)
 		if err != nil {
 			return drain.Result{}, err
 		}
-		if len(left) > 0 {
+		if left := now.Left; len(left) > 0 {
 			r.report.Warn(ctx, fmt.Sprintf("lifecycle hook %s lets node %s wait until %s, and %d pod(s) still run: %s", r.Hook.Name, n.Name, end.at.UTC().Format(time.RFC3339), len(left), drain.Describe(left)))
 			if onTime {
 				r.nodes.Event(ctx, n, "RecycleHookEnds", fmt.Sprintf("the wait for pods ends at %s: %s", end.at.UTC().Format(time.RFC3339), drain.Describe(left)))
 			}
 		}
 	}
-	return r.pods.Await(ctx, n.Name, r.Pods, end.at, r.reportPods(ctx, n))
+	return r.pods.Await(ctx, r.host(n), r.Pods, end.at, r.reportPods(ctx, n))
 }

@@ -45,6 +45,7 @@ type Request struct {
 	KeepPods           bool // pods that remain go down with the instance
 	EvictOnTimeout     bool
 	MaxWait            time.Duration // for the pods that matter, over all attempts
+	EvictTimeout       time.Duration // without a pod that goes, over all attempts
 	ReplacementTimeout time.Duration
 	Fleet              string // that asked for the recycle; a Node that people want it to skip is then left alone
 	WorkflowStatus     string // how the workflow ended; for Settle and Complete

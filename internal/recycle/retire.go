@@ -28,7 +28,7 @@ func (r *Recycle) Retire(ctx context.Context) error {
 	if err := mayRetire(s); err != nil {
 		return err
 	}
-	return r.claimed(ctx, s, func(ctx context.Context) error {
+	return r.goesOn(ctx, s, func(ctx context.Context) error {
 		if !s.stage.forward() {
 			if s.node, err = r.requireCordoned(ctx, s); err != nil {
 				return err
@@ -106,12 +106,12 @@ func (r *Recycle) finalPodCheck(ctx context.Context, n *corev1.Node) error {
 	if record := r.held.Record(); r.mayEvictAll(&record) {
 		return nil
 	}
-	left, err := r.pods.Left(ctx, n.Name, r.Pods)
-	if err != nil || len(left) == 0 {
+	now, err := r.pods.Left(ctx, r.host(n), r.Pods)
+	if err != nil || now.Drained() {
 		return err
 	}
-	r.waiting(left)
-	result, err := r.pods.Await(ctx, n.Name, r.Pods, time.Now().Add(r.Window), r.reportPods(ctx, n))
+	r.waiting(now.Left)
+	result, err := r.pods.Await(ctx, r.host(n), r.Pods, time.Now().Add(r.Window), r.reportPods(ctx, n))
 	if err == nil && !result.Drained() {
 		return &poll.NotDoneError{Status: "pods that matter run on the node: " + drain.Describe(result.Left), Cause: ErrWindow}
 	}
@@ -185,6 +185,7 @@ func (r *Recycle) asRecorded(record claim.Record) error {
 		r.EvictOnTimeout = record.OnTimeout == "evict"
 	}
 	pods, err := drain.ParseSelection(record.LabelSelector, record.Namespaces)
+	pods.Disruptable = record.Disruptable
 	if err != nil {
 		return err
 	}

@@ -90,6 +90,7 @@ func (r *Recycle) begin(ctx context.Context, s subject) error {
 
 // write keeps what the recycle is asked for, for a run that has to finish what the workflow began.
 func (r Request) write(record *claim.Record) {
+	record.Disruptable = r.Pods.Disruptable
 	record.LabelSelector, record.Namespaces, record.OnTimeout = r.Pods.Labels(), strings.Join(r.Pods.Namespaces, ","), "fail"
 	if r.EvictOnTimeout {
 		record.OnTimeout = "evict"

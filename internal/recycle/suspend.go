@@ -24,6 +24,25 @@ func (r *Recycle) suspendRebalance(ctx context.Context, g asg.Group) error {
 	return err
 }
 
+// goesOn is claimed, for the steps after standby. A recycle that was parked since, and that argo retry takes up at the step that
+// failed, has the rebalancing of its group suspended again.
+func (r *Recycle) goesOn(ctx context.Context, s subject, act func(context.Context) error) error {
+	return r.claimed(ctx, s, func(ctx context.Context) error {
+		if record := r.held.Record(); r.held.Taken && record.Replaced && r.Hook.Name == "" {
+			target, err := r.asg.Lookup(ctx, r.report.InstanceID, record.Group) // a record may name any group
+			if err != nil {
+				return err
+			}
+			if StateOf(target, &record) == Replaced {
+				if err := r.suspendRebalance(ctx, *target.Group); err != nil {
+					return err
+				}
+			}
+		}
+		return act(ctx)
+	})
+}
+
 // suspend suspends a process of the group for as long as any recycle wants it. Which recycles do is written in their
 // records, before it is done; a suspension that nobody wrote down is another hand's and stays as it is.
 func (r *Recycle) suspend(ctx context.Context, group, process string) error {

@@ -26,10 +26,10 @@ func (r *Recycle) Taint(ctx context.Context) error {
 	if node.Changes(s.node, mark) {
 		r.report.Change("node %s: cordon, taint %s:NoSchedule", s.node.Name, node.TaintLeaving)
 	}
-	return r.claimed(ctx, s, func(ctx context.Context) error {
-		if r.DryRun {
-			return r.report.Done("would cordon and taint node %s", s.node.Name)
-		}
+	if r.DryRun {
+		return r.claimed(ctx, s, func(context.Context) error { return r.report.Done("would cordon and taint node %s", s.node.Name) })
+	}
+	return r.goesOn(ctx, s, func(ctx context.Context) error {
 		if r.Hook.Name == "" {
 			if err := r.checkReplaced(ctx); err != nil {
 				return err
