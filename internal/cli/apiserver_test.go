@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -278,6 +279,9 @@ func (s *apiServer) dropWatches(compact bool) {
 }
 
 // evict begins the end of a pod unless a budget forbids it; the pod is gone after its grace period.
+// errRehearsed keeps a change that was only asked about from being made.
+var errRehearsed = errors.New("dry run")
+
 func (s *apiServer) evict(e *policyv1.Eviction) error {
 	_, err := s.change("pods", e.Namespace, e.Name, func(o object) error {
 		p := o.(*corev1.Pod) //nolint:forcetypeassert // pods are pods
@@ -291,10 +295,16 @@ func (s *apiServer) evict(e *policyv1.Eviction) error {
 			})
 			return blocked
 		}
+		if len(e.DeleteOptions.DryRun) > 0 {
+			return errRehearsed
+		}
 		now := metav1.Now()
 		p.DeletionTimestamp = &now
 		return nil
 	})
+	if errors.Is(err, errRehearsed) {
+		return nil
+	}
 	if err == nil {
 		s.later(grace, func() { _ = s.remove("pods", e.Namespace, e.Name, nil) })
 	}

@@ -75,6 +75,13 @@ func (w *world) completeAPI(kube *ktesting.Fake, tracker ktesting.ObjectTracker)
 		patched, err := w.patchNode(tracker, action.(ktesting.PatchAction))
 		return true, patched, err
 	})
+	kube.PrependReactor("create", "events", func(action ktesting.Action) (bool, runtime.Object, error) {
+		event := action.(ktesting.CreateAction).GetObject().(*corev1.Event)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.events = append(w.events, *event)
+		return true, event, nil
+	})
 	kube.PrependReactor("create", "pods", func(action ktesting.Action) (bool, runtime.Object, error) {
 		eviction, ok := action.(ktesting.CreateAction).GetObject().(*policyv1.Eviction)
 		if !ok || action.GetSubresource() != "eviction" {
@@ -172,6 +179,9 @@ func (w *world) evict(tracker ktesting.ObjectTracker, e *policyv1.Eviction) erro
 			Type: policyv1.DisruptionBudgetCause, Message: fmt.Sprintf("The disruption budget %s needs 1 healthy pods and has 1 currently", budget),
 		})
 		return blocked
+	}
+	if len(e.DeleteOptions.DryRun) > 0 {
+		return nil
 	}
 	w.mu.Lock()
 	w.evictions[e.Name] = eviction{time.Now(), e.DeleteOptions.GracePeriodSeconds}

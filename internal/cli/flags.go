@@ -77,6 +77,7 @@ func sharedFlags() []cli.Flag {
 		text("cluster", "", "`NAME` of the EKS cluster; empty means the kubeconfig's, or the one this runs in"),
 		text("region", "", "AWS `REGION`; empty means the AWS SDK's default chain"),
 		constant("poll-window", 20*time.Minute, "how long one attempt waits before it exits 75"),
+		hiding([]cli.Flag{text("attempt", "0", "how many attempts of this step there were before; later ones wait longer")}, func(string) bool { return true })[0],
 		length("poll-interval", 10*time.Second, "pause between two polls of AWS"),
 		&cli.BoolFlag{Name: "dry-run", EnvVars: env("dry-run"), Usage: "read everything, change nothing, say what would change"},
 		text("workflow-uid", "", "holder of the claim on the instance; empty means this user and host"),

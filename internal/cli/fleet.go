@@ -60,8 +60,10 @@ func parameters(c *cli.Context) map[string]string {
 	for _, name := range []string{"label-selector", "namespace", "cluster", "region", "action", "on-timeout", "log-level"} {
 		all[name] = set(c, name)
 	}
-	all["evict"] = strconv.FormatBool(c.Bool("evict"))
-	for _, name := range []string{"max-wait", "replacement-timeout"} {
+	for _, name := range []string{"evict", "do-not-disrupt"} {
+		all[name] = strconv.FormatBool(c.Bool(name))
+	}
+	for _, name := range []string{"max-wait", "evict-timeout", "replacement-timeout"} {
 		all[name] = duration(c, name).String()
 	}
 	return all

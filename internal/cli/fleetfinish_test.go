@@ -183,10 +183,10 @@ func TestFleetHandsItsParametersOn(t *testing.T) {
 		a := newArgoWorld(w, func(child map[string]string) string { got = child; return "" })
 		a.parent("fleet-1")
 		o, _ := a.fleet(w.Context(), "fleet-1", "--asg", group, "--limit", "1", "--label-selector", "app=batch", "--namespace", "jobs", "--cluster", "prod", "--region", "eu-west-1",
-			"--action", "terminate", "--max-wait", "20h", "--on-timeout", "evict", "--replacement-timeout", "40m",
+			"--action", "terminate", "--max-wait", "20h", "--evict-timeout", "3h", "--do-not-disrupt=false", "--on-timeout", "evict", "--replacement-timeout", "40m",
 			"--poll-window", "11h", "--log-level", "debug")
 		want := map[string]string{
-			"label-selector": "app=batch", "namespace": "jobs", "cluster": "prod", "region": "eu-west-1", "action": "terminate", "evict": "true", "max-wait": "20h0m0s",
+			"label-selector": "app=batch", "namespace": "jobs", "cluster": "prod", "region": "eu-west-1", "action": "terminate", "evict": "true", "max-wait": "20h0m0s", "evict-timeout": "3h0m0s", "do-not-disrupt": "false",
 			"on-timeout": "evict", "replacement-timeout": "40m0s", "log-level": "debug",
 			"fleet": "eks-recycle/fleet-1", "instance-id": a.order[0], "name": "recycle-" + a.order[0], "uid": "child-1",
 		}

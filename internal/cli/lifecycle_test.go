@@ -160,12 +160,10 @@ func TestDrainTerminatingNearsTheHooksEnd(t *testing.T) {
 // warnedOf checks that there is one Event of a Node, long before the end.
 func (w *world) warnedOf(reason, pod string) {
 	w.Helper()
-	events, err := w.kube.CoreV1().Events("").List(w.Context(), metav1.ListOptions{})
-	if err != nil {
-		w.Fatal(err)
-	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	n := 0
-	for _, e := range events.Items {
+	for _, e := range w.events {
 		if e.Reason != reason {
 			continue
 		}

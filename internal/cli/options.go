@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ type Options struct {
 func parse(c *cli.Context, s step) (Options, error) {
 	o := Options{
 		Cluster: set(c, "cluster"), Region: set(c, "region"), Kubeconfig: c.String("kubeconfig"), Context: c.String("context"), OnlyAWS: s.needs == onlyAWS,
-		DryRun: c.Bool("dry-run"), Window: duration(c, "poll-window"), PollInterval: duration(c, "poll-interval"),
+		DryRun: c.Bool("dry-run"), Window: window(duration(c, "poll-window"), set(c, "attempt")), PollInterval: duration(c, "poll-interval"),
 		OutputDir: c.String("output-dir"), Output: c.String("output"),
 		WorkflowUID: set(c, "workflow-uid"), Workflow: set(c, "workflow-name"), LeaseNamespace: c.String("lease-namespace"), ClaimDuration: duration(c, "claim-duration"), AnyNodeName: c.String("node-names") == "any",
 		LogFormat: c.String("log-format"), LogLevel: c.String("log-level"),
@@ -78,6 +79,24 @@ func parse(c *cli.Context, s step) (Options, error) {
 	}
 	return o, nil
 }
+
+// window is how long an attempt waits: half as long again as the one before, up to 24 times the first. With a first one of 20
+// minutes, 14 days take 48 attempts, each of which is a pod and a line in the Workflow.
+func window(first time.Duration, attempt string) time.Duration {
+	n, err := strconv.Atoi(attempt)
+	if err != nil {
+		return first
+	}
+	longest := 24 * first
+	for w := first; ; w += w / 2 {
+		if n--; n < 0 || w >= longest {
+			return min(w, longest)
+		}
+	}
+}
+
+// longestWait is how long pods can be waited for: Argo's retries and the deadlines of the templates are made for it.
+const longestWait = 14 * 24 * time.Hour
 
 // recycleRequest reads the flags that say how one node is recycled; those that the step does not have are zero.
 func recycleRequest(c *cli.Context, o Options) (r recycle.Request, err error) {
@@ -124,6 +143,11 @@ func (o Options) validate(c *cli.Context, s step) error {
 	for _, name := range []string{"poll-window", "poll-interval", "replacement-timeout", "max-wait", "evict-timeout", "claim-duration", "cool-down", "older-than"} {
 		if has(c, name) && duration(c, name) == 0 {
 			return notALength(c, name)
+		}
+	}
+	for _, name := range []string{"max-wait", "evict-timeout", "replacement-timeout"} {
+		if has(c, name) && duration(c, name) > longestWait {
+			return fmt.Errorf("--%s must be at most 14d", name)
 		}
 	}
 	if o.PollInterval > time.Hour {

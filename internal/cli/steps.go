@@ -34,7 +34,7 @@ type step struct {
 
 // Flags that several steps use, of those that all steps of a recycle take.
 var (
-	whichPods = []string{"label-selector", "namespace", "max-wait", "on-timeout"}
+	whichPods = []string{"label-selector", "namespace", "do-not-disrupt", "max-wait", "on-timeout"}
 	wayOut    = append([]string{"action", "progress-file"}, whichPods...)
 )
 

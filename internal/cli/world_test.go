@@ -40,6 +40,7 @@ type world struct {
 	steps     *cli.Clients        // of the steps, if not the world's own
 	budget    map[string]string   // pods that may not be evicted, and the budget that says so
 	evictions map[string]eviction // by pod
+	events    []corev1.Event
 }
 
 const group = "workers"

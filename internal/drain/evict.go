@@ -125,10 +125,11 @@ func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, er
 	defer func() { cancel(); r.running.Wait(); out.Evicted = r.accepted() }()
 	wait := c.Wait
 	wait.Wake, wait.Interval = v.changed, min(everySecond, wait.Interval)
-	since, stalled, there := e.Since, false, map[string]bool{}
+	since, there := e.Since, map[string]bool{}
 	if since.IsZero() || since.After(time.Now()) {
 		since = time.Now()
 	}
+	stalled := time.Since(since) >= e.Timeout/2 // an earlier attempt has said so
 	err = wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		select {
 		case err := <-v.refused:

@@ -13,7 +13,7 @@ import (
 // webhookParameters are those of recycle-node that a request may set: all but fleet, which recycle-fleet sets.
 var webhookParameters = []string{
 	"instance-id", "node", "label-selector", "namespace", "cluster", "region", "action", "evict", "max-wait", "on-timeout",
-	"replacement-timeout", "dry-run", "log-level",
+	"evict-timeout", "do-not-disrupt", "replacement-timeout", "dry-run", "log-level",
 }
 
 var (

@@ -144,8 +144,8 @@ func (c *Client) Event(ctx context.Context, n *corev1.Node, reason, message stri
 	c.event(ctx, n, corev1.EventTypeNormal, reason, message)
 }
 
-// Warn records an Event about something that needs a person.
-func (c *Client) Warn(ctx context.Context, n *corev1.Node, reason, message string) {
+// WarningEvent records an Event of type Warning, about something that needs a person.
+func (c *Client) WarningEvent(ctx context.Context, n *corev1.Node, reason, message string) {
 	c.event(ctx, n, corev1.EventTypeWarning, reason, message)
 }
 

@@ -53,7 +53,7 @@ func (r *Recycle) Drain(ctx context.Context) error {
 		case err != nil:
 			return err
 		case result.TimedOut && !r.EvictOnTimeout:
-			r.nodes.Warn(ctx, n, "RecycleTimedOut", fmt.Sprintf("%d pod(s) still ran %s", len(result.Left), end.text))
+			r.nodes.WarningEvent(ctx, n, "RecycleTimedOut", fmt.Sprintf("%d pod(s) still ran %s", len(result.Left), end.text))
 			return hint.Errorf(end.advice, "%d pod(s) on node %q still run %s: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left))
 		case result.TimedOut:
 			r.report.Warn(ctx, fmt.Sprintf("%d pod(s) on node %s still run %s and will be evicted: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left)))

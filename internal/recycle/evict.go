@@ -57,7 +57,7 @@ func (r *Recycle) evict(ctx context.Context, n *corev1.Node, e drain.Eviction) e
 		return r.evicting(ctx, time.Since(r.held.Record().EvictedLast) >= time.Minute)
 	}
 	e.Stalled = func(ctx context.Context, status string) {
-		r.nodes.Warn(ctx, n, "RecycleBlocked", fmt.Sprintf("no pod has gone for half of the evict-timeout of %s; then the recycle fails: %s", r.EvictTimeout, status))
+		r.nodes.WarningEvent(ctx, n, "RecycleBlocked", fmt.Sprintf("no pod has gone for half of the evict-timeout of %s; then the recycle fails: %s", r.EvictTimeout, status))
 	}
 	out, err := r.pods.Evict(ctx, r.host(n), e)
 	r.sayEvicted(ctx, n, out)
@@ -65,7 +65,7 @@ func (r *Recycle) evict(ctx context.Context, n *corev1.Node, e drain.Eviction) e
 	case err != nil:
 		return err
 	case out.TimedOut:
-		r.nodes.Warn(ctx, n, "RecycleBlocked", "no pod has gone for "+r.EvictTimeout.String()+": "+out.Blocked)
+		r.nodes.WarningEvent(ctx, n, "RecycleBlocked", "no pod has gone for "+r.EvictTimeout.String()+": "+out.Blocked)
 		return hint.Errorf("let the budget or the webhook allow it, delete the pods, or choose evict=false, then submit again; step restore brings the node back",
 			"evicting the pods of node %q: none has gone for %s: %s", n.Name, r.EvictTimeout, out.Blocked)
 	}
@@ -102,7 +102,7 @@ func (r *Recycle) sayEvicted(ctx context.Context, n *corev1.Node, out drain.Outc
 // warnOf warns in the result and in an Event of the Node.
 func (r *Recycle) warnOf(ctx context.Context, n *corev1.Node, reason, text string) {
 	r.report.Warn(ctx, text)
-	r.nodes.Warn(ctx, n, reason, text)
+	r.nodes.WarningEvent(ctx, n, reason, text)
 }
 
 // detachesWithin is how long volumes may take to be detached; Kubernetes detaches by force after that

@@ -56,7 +56,7 @@ func (r *Recycle) Standby(ctx context.Context) error {
 }
 
 // begin writes down what the recycle is about. One in service begins anew, whatever an earlier recycle had written; one on
-// standby goes on, and the wait for its replacement begins again if another workflow began it.
+// standby goes on, and the waits for its replacement and for the evictions begin again if another workflow began it.
 func (r *Recycle) begin(ctx context.Context, s subject) error {
 	if err := r.cancelReturn(ctx, s.Target); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (r *Recycle) begin(ctx context.Context, s subject) error {
 		}
 		record.Members = members
 		if record.WaitingSince.IsZero() || r.held.Taken {
-			record.WaitingSince = time.Now().UTC().Truncate(time.Second)
+			record.WaitingSince, record.EvictedLast = time.Now().UTC().Truncate(time.Second), time.Time{}
 		}
 		record.Node, record.NodeUID = s.node.Name, string(s.node.UID)
 		r.Request.write(record)

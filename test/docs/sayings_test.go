@@ -163,10 +163,12 @@ var warningsMadeIn = map[string]string{
 	"difference":  "asg.Compare",
 	"note":        "asg.surplus",
 	"err.Error()": "", // an error: it has its row
+	"text":        "", // warnOf's, which is looked at where it is called
 }
 
-// endsWell are errors that no user gets to read as one: the steps that need no Node say it and end well.
-var endsWell = []string{"the node is gone, its instance is retired or terminated"}
+// endsWell are errors that no user gets to read as one: the steps that need no Node say it and end well, and volumes that stay are
+// warned of.
+var endsWell = []string{"the node is gone, its instance is retired or terminated", "volumes took too long to be detached"}
 
 // sayings finds every place where an error, a warning or the status of an unfinished wait is made.
 func (p program) sayings(t *testing.T) (all []saying) {
@@ -222,6 +224,8 @@ func (p program) sayingsOf(t *testing.T, pkg string, decl ast.Decl) (all []sayin
 					t.Errorf("%s: the text of this warning is made elsewhere: say in warningsMadeIn by which function", p.where(n))
 				}
 				add(warning, text, n)
+			case strings.HasSuffix(name, ".warnOf"): // also in an Event of the Node
+				add(warning, literal(n.Args[3]), n)
 			case name == "fmt.Sprintf" && warns:
 				add(warning, literal(n), n)
 			case name == "fmt.Sprintf" && errorText:

@@ -20,6 +20,10 @@ func TestRBACIsExact(t *testing.T) {
 			"pods":          {"list", "watch"},
 			"pods/eviction": {"create"},
 			"events":        {"create"},
+
+			"poddisruptionbudgets.policy":      {"list"}, // to say why one blocks
+			"volumeattachments.storage.k8s.io": {"list"},
+			"persistentvolumeclaims":           {"get"}, // of pods that stay
 		},
 		"base/role.yaml": {
 			"leases.coordination.k8s.io":      {"get", "list", "create", "update", "delete"},

@@ -67,12 +67,14 @@ func TestParameters(t *testing.T) {
 		{"node", "", nil},
 		{"label-selector", "", nil},
 		{"namespace", "", nil},
+		{"do-not-disrupt", "true", boolean},
 		{"cluster", "", nil},
 		{"region", "", nil},
 		{"action", "stop", []string{"stop", "terminate"}},
 		{"evict", "true", boolean},
 		{"max-wait", "48h", nil},
 		{"on-timeout", "fail", []string{"fail", "evict"}},
+		{"evict-timeout", "1h", nil},
 		{"replacement-timeout", "30m", nil},
 		{"fleet", "", nil},
 		{"dry-run", "false", boolean},
@@ -142,12 +144,12 @@ func TestOrderOfTheSteps(t *testing.T) {
 }
 
 func TestStepsWait(t *testing.T) {
-	const window, headroom, longest = 20 * time.Minute, 15 * time.Minute, 7 * 24 * time.Hour
+	const first, last, headroom, longest = 20 * time.Minute, 8 * time.Hour, 15 * time.Minute, 15 * 24 * time.Hour
 	for _, step := range steps(t, recycleNode(t)) {
 		t.Run(step.Name, func(t *testing.T) {
 			deadline := time.Duration(step.ActiveDeadlineSeconds.IntValue()) * time.Second
-			if deadline < window+headroom || deadline > 2*time.Hour {
-				t.Errorf("a pod may run for %s, with a poll window of %s", deadline, window)
+			if deadline < last+headroom || deadline > last+2*time.Hour {
+				t.Errorf("a pod may run for %s, with a poll window of up to %s", deadline, last)
 			}
 			retry := step.RetryStrategy
 			if retry == nil || retry.Limit == nil || retry.Backoff == nil {
@@ -160,8 +162,13 @@ func TestStepsWait(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if total := time.Duration(retry.Limit.IntValue()) * window; total < bound {
-				t.Errorf("%s attempts last %s, less than the %s allowed", retry.Limit, total, bound)
+			var total time.Duration
+			for window := first; retry.Limit.IntValue() > 0 && total < bound; window = min(window*3/2, last) {
+				retry.Limit.IntVal--
+				total += window
+			}
+			if total < bound {
+				t.Errorf("all attempts last %s, less than the %s allowed", total, bound)
 			}
 			if step.Name != "settle" && bound != longest {
 				t.Errorf("attempts end after %s, want %s", bound, longest)
