@@ -26,7 +26,7 @@ type owner struct {
 }
 
 var owners = map[string]owner{
-	"its own":                                  {holder: "b", workflow: "argo/b", argo: []*metav1.PartialObjectMetadata{workflow("b", "b", "")}, acts: "standby drain retire settle restore"},
+	"its own":                                  {holder: "b", workflow: "argo/b", argo: []*metav1.PartialObjectMetadata{workflow("b", "b", "")}, acts: "standby drain retire settle restore sweep"},
 	"nobody's: it is parked":                   {holder: "a", workflow: "argo/a", parked: true, argo: []*metav1.PartialObjectMetadata{workflow("a", "a", "")}, acts: "standby drain retire restore detached/sweep"},
 	"a workflow's that runs":                   {holder: "a", workflow: "argo/a", argo: []*metav1.PartialObjectMetadata{workflow("a", "a", "")}},
 	"a workflow's whose next pod is Pending":   {holder: "a", workflow: "argo/a", away: 3 * time.Hour, argo: []*metav1.PartialObjectMetadata{workflow("a", "a", "")}},

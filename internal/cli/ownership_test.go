@@ -381,3 +381,25 @@ func TestTwoPeopleOnOneHostAreTwoHolders(t *testing.T) {
 		t.Errorf("the holder is %+v", r.options)
 	}
 }
+
+// A sweep's next attempt goes on with what the one before had claimed and not finished.
+func TestASweepGoesOnWithWhatItHasClaimed(t *testing.T) {
+	inWorld(t, func(c *awssim.Config) { c.ExitingStandby = 10 * time.Minute }, func(w *world) {
+		w.withArgo(workflow("a", "a", ""))
+		if err := w.sim.Configure(func(c *awssim.Config) { c.LaunchFailure = "InsufficientInstanceCapacity" }); err != nil {
+			t.Fatal(err)
+		}
+		if o := w.stepAs(w.Context(), "a", "standby", "--workflow-name", "argo/a", "--instance-id", w.ids[0], "--poll-window", "5m"); o.code != 75 {
+			t.Fatal(o.stderr)
+		}
+		w.withArgo(workflow("sweep", "sweep", ""))
+		time.Sleep(time.Hour) // the claim expires
+		if o := w.stepAs(w.Context(), "sweep", "sweep", "--workflow-name", "argo/sweep", "--poll-window", "5m"); o.code != 75 {
+			t.Fatalf("exit %d: %s", o.code, o.result.Message)
+		}
+		o := w.run("sweep", "sweep")
+		if o.code != 0 || len(o.result.Left) != 1 || !strings.Contains(o.result.Left[0].Outcome, "is back in service") || w.lease(w.ids[0]) != nil {
+			t.Errorf("exit %d: it lists %+v; the claim is left: %t", o.code, o.result.Left, w.lease(w.ids[0]) != nil)
+		}
+	})
+}

@@ -97,10 +97,11 @@ func (r *Recycle) Sweep(ctx context.Context) (remaining []Leftover, err error) {
 
 // sweepRecord settles a recycle that nobody will, or says why not; no outcome means that somebody works on it.
 func (r *Recycle) sweepRecord(ctx context.Context, l Leftover, record claim.Record) (Leftover, error) {
-	if record.Live() {
+	mine := record.Holder == r.claims.Holder && argo.IsWorkflow(record.Workflow) // by an earlier attempt; a person may run the steps as well
+	if record.Live() && !mine {
 		return l, nil
 	}
-	if !record.Parked() {
+	if !record.Parked() && !mine {
 		if !argo.IsWorkflow(record.Workflow) {
 			l.Outcome = fmt.Sprintf("left to %s, who runs the steps by hand: step settle --instance-id %s", record.Workflow, l.InstanceID)
 			return l, nil
