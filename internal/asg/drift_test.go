@@ -106,6 +106,13 @@ func TestLaunchesOfAPlan(t *testing.T) {
 			asg.Plan{Template: latest, Overrides: []asg.Override{{Type: "m6i.large"}, {Type: "m7g.large", Template: arm}, {Type: "m6a.large"}}},
 			[]asg.LaunchSpec{{Template: resolved, Image: "ami-1", Types: []string{"m6i.large", "m6a.large"}}, {Template: resolvedArm, Image: "ami-arm", Types: []string{"m7g.large"}}}, "",
 		},
+		"overrides with images of their own": {
+			asg.Plan{Template: latest, Overrides: []asg.Override{{Type: "m6i.large", Image: "ami-own"}, {Type: "m7g.large", Image: "ami-arm"}, {Type: "m6a.large", Image: "ami-own"}, {Type: "t4g.large", Image: "resolve:ssm:/ami"}}},
+			[]asg.LaunchSpec{
+				{Template: resolved, Image: "ami-own", Types: []string{"m6i.large", "m6a.large"}}, {Template: resolved, Image: "ami-arm", Types: []string{"m7g.large"}},
+				{Template: resolved, Types: []string{"t4g.large"}},
+			}, "",
+		},
 		"an override by requirements": {
 			asg.Plan{Template: latest, Overrides: []asg.Override{{}, {Type: "m6i.large"}}}, []asg.LaunchSpec{{Template: resolved, Image: "ami-1"}}, "",
 		},

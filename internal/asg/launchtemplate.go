@@ -38,10 +38,11 @@ type Plan struct {
 }
 
 // Override is one of a mixed instances policy. Without a type it chooses one by requirements; without a template of its
-// own it takes the policy's.
+// own it takes the policy's; an image of its own wins over its template's
+// (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LaunchTemplateOverrides.html).
 type Override struct {
-	Type     string
-	Template Template
+	Type, Image string
+	Template    Template
 }
 
 // LaunchSpec says how a group would launch an instance now. Without types any will do. Images that are not known
@@ -68,7 +69,7 @@ func planOf(g *astypes.AutoScalingGroup) Plan {
 	mixed := g.MixedInstancesPolicy.LaunchTemplate
 	p.Template = templateOf(mixed.LaunchTemplateSpecification)
 	for _, o := range mixed.Overrides {
-		p.Overrides = append(p.Overrides, Override{Type: aws.ToString(o.InstanceType), Template: templateOf(o.LaunchTemplateSpecification)})
+		p.Overrides = append(p.Overrides, Override{Type: aws.ToString(o.InstanceType), Image: aws.ToString(o.ImageId), Template: templateOf(o.LaunchTemplateSpecification)})
 	}
 	return p
 }
@@ -89,21 +90,32 @@ func (t *Templates) Launches(ctx context.Context, p Plan) (specs []LaunchSpec, g
 		spec, err := t.resolve(ctx, p.Template)
 		return []LaunchSpec{spec}, goneIf(spec, p.Template), err
 	}
-	byTemplate := map[Template]int{}
+	type source struct {
+		template Template
+		image    string
+	}
+	bySource := map[source]int{}
 	for _, o := range p.Overrides {
 		from := o.Template
 		if from.ID == "" && from.Name == "" {
 			from = p.Template
 		}
-		i, seen := byTemplate[from]
+		key := source{from, o.Image}
+		i, seen := bySource[key]
 		if !seen {
 			spec, err := t.resolve(ctx, from)
 			if err != nil || goneIf(spec, from) != "" {
 				return nil, goneIf(spec, from), err
 			}
 			spec.Types = []string{}
+			if o.Image != "" {
+				spec.Image = o.Image
+			}
+			if strings.HasPrefix(o.Image, "resolve:") {
+				spec.Image = "" // which one the parameter names is not known
+			}
 			i, specs = len(specs), append(specs, spec)
-			byTemplate[from] = i
+			bySource[key] = i
 		}
 		switch {
 		case o.Type == "":

@@ -263,7 +263,7 @@ func (c *Client) reconcileDesired(ctx context.Context, r *Return) (note string, 
 		return "", false, err
 	case r.Checkpoint.Stage == Surplus:
 		return surplus(g.Name, g.Desired), true, nil
-	case raising && g.Desired == before+m.Weight && now <= before:
+	case raising && g.Desired == before+m.Weight && now-before < smallest(g): // what weights leave beyond it is no launch
 		if err := c.setDesired(ctx, r.Group, before); err != nil {
 			return "", false, err
 		}

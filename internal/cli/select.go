@@ -18,7 +18,7 @@ import (
 
 func selectFlags() []cli.Flag {
 	return []cli.Flag{
-		text("asg", "", "nodes of these Auto Scaling groups, comma-separated `NAMES`"),
+		text("asg", "", "nodes of these Auto Scaling groups, comma-separated `NAMES`, with \\, for a comma in a name"),
 		text("nodegroup", "", "nodes of these EKS managed node groups, comma-separated `NAMES`"),
 		text("node-selector", "", "nodes that match a label `SELECTOR`"),
 		text("tag", "", "nodes of the Auto Scaling groups with these tags, comma-separated `KEY=VALUE` or KEY"),
@@ -68,10 +68,12 @@ func readSelect(c *cli.Context, o *Options) (err error) {
 	return nil
 }
 
-// names splits a comma-separated list.
+// names splits a comma-separated list. A comma that belongs to a name is written \,: names of groups and values of tags may
+// have some.
 func names(text string) (all []string) {
-	for part := range strings.SplitSeq(text, ",") {
-		if part = strings.TrimSpace(part); part != "" && !slices.Contains(all, part) {
+	const comma = "\x00" // is in no flag
+	for part := range strings.SplitSeq(strings.ReplaceAll(text, `\,`, comma), ",") {
+		if part = strings.ReplaceAll(strings.TrimSpace(part), comma, ","); part != "" && !slices.Contains(all, part) {
 			all = append(all, part)
 		}
 	}
