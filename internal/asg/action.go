@@ -18,6 +18,7 @@ type Action interface {
 	possible(Instance) error // says why not, before anything is touched
 	ended(Instance) bool     // the instance is what the action makes of it
 	ending(Instance) bool    // on its way there
+	forbids() []protection   // what must not be set on the instance
 	call(ctx context.Context, api InstanceAPI, id string, dryRun bool) error
 }
 
@@ -52,6 +53,8 @@ func (Stop) possible(i Instance) error {
 	return nil
 }
 
+func (Stop) forbids() []protection { return []protection{stopProtection} }
+
 func (Stop) ended(i Instance) bool  { return i.State == "stopped" }
 func (Stop) ending(i Instance) bool { return i.State == "stopping" }
 
@@ -64,7 +67,7 @@ func (Stop) call(ctx context.Context, api InstanceAPI, id string, dryRun bool) e
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("stopping instance %q: %w", id, err)
+	err = protectedHint(id, fmt.Errorf("stopping instance %q: %w", id, err))
 	if awserr.IsStopUnsupported(err) {
 		return hint.Wrap(err, "submit again with action=terminate")
 	}
@@ -78,6 +81,10 @@ func (Terminate) Past() string { return "terminated" }
 
 func (Terminate) possible(Instance) error { return nil }
 
+func (Terminate) forbids() []protection {
+	return []protection{stopProtection, terminationProtection}
+}
+
 func (Terminate) ended(i Instance) bool  { return i.State == "terminated" }
 func (Terminate) ending(i Instance) bool { return i.Gone() }
 
@@ -87,7 +94,7 @@ func (Terminate) call(ctx context.Context, api InstanceAPI, id string, dryRun bo
 		in.DryRun = aws.Bool(true)
 	}
 	if _, err := api.TerminateInstances(ctx, in); err != nil {
-		return fmt.Errorf("terminating instance %q: %w", id, err)
+		return protectedHint(id, fmt.Errorf("terminating instance %q: %w", id, err))
 	}
 	return nil
 }

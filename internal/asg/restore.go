@@ -154,6 +154,9 @@ func heaviest(g Group) int32 {
 // ErrDead is the cause of an error that ends a bring-back of an instance which is terminated: its group would replace it.
 var ErrDead = errors.New("it is terminated")
 
+// ErrNotRunning is the cause of an error that ends a bring-back of an instance which was stopped on standby.
+var ErrNotRunning = errors.New("it does not run")
+
 // ErrLeft is the cause of an error that ends a bring-back because somebody else has taken the target out of its group.
 var ErrLeft = errors.New("it is no longer a member of Auto Scaling group")
 
@@ -193,6 +196,10 @@ func (c *Client) exit(ctx context.Context, r *Return) (exited bool, err error) {
 	}
 	if i.Gone() {
 		return false, fmt.Errorf("bringing instance %q back into service: %w", r.ID, ErrDead)
+	}
+	if i.State != "running" { // the group would take it for unhealthy, terminate and replace it
+		return false, hint.Errorf("start it, wait until its Node is Ready, then run this again: aws ec2 start-instances --instance-ids "+r.ID+"; or submit the recycle again",
+			"bringing instance %q back into service: %w: it is %s", r.ID, ErrNotRunning, i.State)
 	}
 	if g.Suspends(Launch) {
 		return false, hint.Errorf("resume it: aws autoscaling resume-processes --auto-scaling-group-name "+r.Group+" --scaling-processes Launch",

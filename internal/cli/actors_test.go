@@ -99,6 +99,12 @@ func (g *simulation) act(ctx context.Context, kind string) {
 			pause(ctx, 5*time.Minute)
 			_ = g.api.remove("nodes", "", n.Name, nil)
 		}
+	case protects:
+		g.must(g.sim.ProtectFromStop(target, true))
+		pause(ctx, 10*time.Minute)
+		g.must(g.sim.ProtectFromStop(target, false))
+	case kubeletDies:
+		g.kubeletDies(ctx, target)
 	case otherCluster:
 		g.fromAnotherCluster(ctx)
 	case exitStandby:
@@ -174,6 +180,27 @@ func (g *simulation) dropNode(id string) *corev1.Node {
 		_ = g.api.remove("nodes", "", n.Name, nil)
 	}
 	return n
+}
+
+// kubeletDies is what the control plane sees of that: the Node is not Ready any more, and five minutes later its pods are told to
+// end, which none of them does.
+func (g *simulation) kubeletDies(ctx context.Context, id string) {
+	n := g.nodeOf(id)
+	if n == nil {
+		return
+	}
+	g.api.locked(func() { g.api.dead[n.Name] = true })
+	g.setReady(id, corev1.ConditionUnknown)
+	pause(ctx, 5*time.Minute)
+	pods, _ := g.api.list("pods", "", func(o object) bool { return o.(*corev1.Pod).Spec.NodeName == n.Name })
+	for _, p := range pods {
+		_, _ = g.api.change("pods", p.GetNamespace(), p.GetName(), func(o object) error {
+			if p := o.(*corev1.Pod); p.DeletionTimestamp == nil && p.Status.Phase == corev1.PodRunning {
+				p.DeletionTimestamp = ptr(metav1.NewTime(time.Now().Add(30 * time.Second)))
+			}
+			return nil
+		})
+	}
 }
 
 // register makes the Node anew as its kubelet would, if the instance runs one: of what others wrote on it nothing is left.

@@ -32,6 +32,7 @@ type apiServer struct {
 	watches   []*watcher
 	observe   func(resource string, before, after object) // under the lock; nil: nobody
 	budgets   map[string]bool                             // names of pods that may not be evicted
+	dead      map[string]bool                             // names of Nodes whose kubelet is: pods there do not end
 	over      chan struct{}
 }
 
@@ -49,7 +50,7 @@ type change struct {
 func newAPIServer() *apiServer {
 	return &apiServer{
 		stored:  map[string]map[string]object{"nodes": {}, "pods": {}, "leases": {}},
-		budgets: map[string]bool{}, over: make(chan struct{}),
+		budgets: map[string]bool{}, dead: map[string]bool{}, over: make(chan struct{}),
 	}
 }
 
@@ -279,6 +280,36 @@ func (s *apiServer) dropWatches(compact bool) {
 }
 
 // evict begins the end of a pod unless a budget forbids it; the pod is gone after its grace period.
+func (s *apiServer) locked(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
+}
+
+// runsOn reports that a pod's kubelet lives, so that the pod can end.
+func (s *apiServer) runsOn(ns, name string) (alive bool) {
+	s.locked(func() {
+		for _, o := range s.stored["pods"] {
+			if p := o.(*corev1.Pod); p.Namespace == ns && p.Name == name {
+				alive = !s.dead[p.Spec.NodeName]
+			}
+		}
+	})
+	return alive
+}
+
+func (s *apiServer) isDead(node string) (dead bool) {
+	s.locked(func() { dead = s.dead[node] })
+	return dead
+}
+
+// ends takes away a pod that was told to end.
+func (s *apiServer) ends(ns, name string) {
+	if s.runsOn(ns, name) {
+		_ = s.remove("pods", ns, name, nil)
+	}
+}
+
 // errRehearsed keeps a change that was only asked about from being made.
 var errRehearsed = errors.New("dry run")
 
@@ -306,7 +337,7 @@ func (s *apiServer) evict(e *policyv1.Eviction) error {
 		return nil
 	}
 	if err == nil {
-		s.later(grace, func() { _ = s.remove("pods", e.Namespace, e.Name, nil) })
+		s.later(grace, func() { s.ends(e.Namespace, e.Name) })
 	}
 	return err
 }

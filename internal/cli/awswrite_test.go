@@ -63,6 +63,18 @@ func (w *awsWire) processes(ctx context.Context, action string, group *string, p
 	return err
 }
 
+func (w *awsWire) DescribeInstanceAttribute(ctx context.Context, in *ec2.DescribeInstanceAttributeInput, _ ...func(*ec2.Options)) (*ec2.DescribeInstanceAttributeOutput, error) {
+	answer, err := w.call(ctx, "ec2", "DescribeInstanceAttribute", url.Values{"InstanceId": {aws.ToString(in.InstanceId)}, "Attribute": {string(in.Attribute)}})
+	if err != nil {
+		return nil, err
+	}
+	value := &ec2types.AttributeBooleanValue{Value: aws.Bool(answer.find(string(in.Attribute)).text("value") == "true")}
+	if in.Attribute == ec2types.InstanceAttributeNameDisableApiStop {
+		return &ec2.DescribeInstanceAttributeOutput{DisableApiStop: value}, nil
+	}
+	return &ec2.DescribeInstanceAttributeOutput{DisableApiTermination: value}, nil
+}
+
 func (w *awsWire) CreateTags(ctx context.Context, in *ec2.CreateTagsInput, _ ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error) {
 	return &ec2.CreateTagsOutput{}, w.tag(ctx, "CreateTags", in.Resources, in.Tags, in.DryRun)
 }

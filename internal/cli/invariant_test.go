@@ -306,11 +306,11 @@ func (w *checker) mustBeEmpty(uid, id, what string) {
 	if n == nil {
 		return
 	}
-	if since := w.closed[id]; w.forced > 0 && !since.IsZero() && time.Since(since) >= w.forced {
+	if since := w.closed[id]; w.forced > 0 && !since.IsZero() && time.Since(since) >= w.forced-lateness { // the beginning is kept to the second
 		return
 	}
 	for _, p := range w.pods {
-		if p.Spec.NodeName == n.Name && matters(p) && w.begun[uid+what].Sub(p.CreationTimestamp.Time) > lateness {
+		if p.Spec.NodeName == n.Name && matters(p) && !isLost(p, n) && w.begun[uid+what].Sub(p.CreationTimestamp.Time) > lateness {
 			w.violated(2, "%s of instance %s while pod %s runs on it since %s", what, id, p.Name, p.CreationTimestamp.UTC().Format("15:04:05"))
 		}
 	}
@@ -319,6 +319,11 @@ func (w *checker) mustBeEmpty(uid, id, what string) {
 func matters(p *corev1.Pod) bool {
 	daemon := slices.ContainsFunc(p.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "DaemonSet" })
 	return !daemon && p.Spec.RestartPolicy != corev1.RestartPolicyAlways && p.Status.Phase == corev1.PodRunning
+}
+
+// isLost: it should have ended a minute ago, and the kubelet that ends it does not report.
+func isLost(p *corev1.Pod, n *corev1.Node) bool {
+	return p.DeletionTimestamp != nil && time.Since(p.DeletionTimestamp.Time) > time.Minute && !isReady(n)
 }
 
 func (w *checker) holds(uid, target string) bool {

@@ -486,3 +486,23 @@ func TestMissingPermissionOnTheInstanceIsSaidBeforeAnythingIsTouched(t *testing.
 		})
 	}
 }
+
+// A pod that tolerates everything may come once its node is empty. It is waited for until max-wait is over, and not longer.
+func TestALatePodIsWaitedForNoLongerThanMaxWait(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.withArgo(workflow("a", "a", ""))
+		id := []string{"--instance-id", w.ids[0], "--max-wait", "2h"}
+		began := time.Now()
+		for _, step := range recycleSteps[:4] {
+			w.run("a", step, id...)
+		}
+		w.pod(w.ids[0], "late", 0, nil)
+		o := w.run("a", "retire", id...)
+		if took := time.Since(began); o.code != 1 || !strings.Contains(o.result.Message, "still run after 2h0m0s: default/late") || took < 2*time.Hour || took > 2*time.Hour+10*time.Minute {
+			t.Errorf("exit %d after %s: %s", o.code, took, o.result.Message)
+		}
+		if o := w.run("a", "settle", append(id, "--workflow-status", "Failed")...); o.code != 0 || !strings.Contains(o.result.Message, "stays on standby") {
+			t.Errorf("settle exits %d: %s", o.code, o.result.Message)
+		}
+	})
+}

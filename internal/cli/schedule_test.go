@@ -176,6 +176,8 @@ const (
 	forgesNode       = "a forged node of another instance"
 	deletesForGood   = "delete the target's node, whose kubelet is dead"
 	registersLate    = "delete the target's node, which registers ten minutes later"
+	protects         = "protect the target for ten minutes"
+	kubeletDies      = "the kubelet of the target's node dies"
 	otherCluster     = "steps of another cluster behind the same role"
 )
 
@@ -193,7 +195,7 @@ var (
 	acts    = []string{
 		raiseDesired, lowerDesired, raiseMax, lowerMin, raiseMin, terminateOther, stopOther, terminateTarget, stopTarget, rebalance, startRefresh,
 		refreshTerminate, suspendRebalance, suspendLaunch, uncordon, deleteNode, recreateNode, exitStandby, unreadyOther,
-		sweeps, sweeps, restores, forgesMarks, forgesRecord, forgesNode, deletesForGood, registersLate, otherCluster,
+		sweeps, sweeps, restores, forgesMarks, forgesRecord, forgesNode, deletesForGood, registersLate, otherCluster, protects, kubeletDies,
 	}
 	faults = []string{
 		awsThrottled, awsBroken, awsBrokenLate, awsDropped, awsLost, awsBusy, slow,

@@ -296,7 +296,7 @@ func TestSelectByANameWithAComma(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		ids := w.anotherGroup("workers, blue", 1, nil)
 		w.same("a name with a comma, beside another one", w.selected("--asg", `workers\, blue,`+group), append(slices.Clone(w.ids), ids...)...)
-		if o := w.step("select", "--asg", "workers, blue"); o.code != 1 || !strings.Contains(o.result.Message, `there is no Auto Scaling group "blue", "workers"`) {
+		if o := w.step("select", "--asg", "workers, blue"); o.code != 1 || !strings.Contains(o.result.Message, `there is no Auto Scaling group "blue"`) {
 			t.Errorf("exit %d: %s", o.code, o.result.Message)
 		}
 	})

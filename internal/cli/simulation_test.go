@@ -316,6 +316,9 @@ func (g *simulation) addPod(name string, plan podPlan) {
 		Status:     corev1.PodStatus{Phase: corev1.PodRunning},
 	}
 	finish := func() {
+		if !g.api.runsOn("default", name) {
+			return
+		}
 		_, _ = g.api.change("pods", "default", name, func(o object) error { o.(*corev1.Pod).Status.Phase = corev1.PodSucceeded; return nil })
 	}
 	switch plan.Kind {
@@ -325,12 +328,15 @@ func (g *simulation) addPod(name string, plan podPlan) {
 	case stuckPod:
 		p.Spec.RestartPolicy = corev1.RestartPolicyNever
 		p.DeletionTimestamp = ptr(metav1.Now())
-		g.plan(plan.Length, func() { _ = g.api.remove("pods", "default", name, nil) })
+		g.plan(plan.Length, func() { g.api.ends("default", name) })
 	case daemonPod:
 		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", Controller: ptr(true)}}
 	case blockedPod:
 		g.api.block(name, true)
 		g.plan(plan.Length, func() { g.api.block(name, false) })
+	}
+	if g.api.isDead(n.Name) { // the control plane tells it to end after five minutes
+		p.DeletionTimestamp = ptr(metav1.NewTime(time.Now().Add(5*time.Minute + 30*time.Second)))
 	}
 	g.note("pod", "starts "+name, nil)
 	_, err := g.api.create("pods", p)

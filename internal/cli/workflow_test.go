@@ -339,6 +339,12 @@ func (l *run) follow(ctx context.Context, said string) bool {
 		l.ask(ctx, "CancelInstanceRefresh", named(ptr(group)))
 	case strings.Contains(said, "maximum size"):
 		l.resize(ctx, "MaxSize", l.groupState().Max+max(l.Group.Weight, 1))
+	case strings.Contains(said, "start-instances"):
+		l.outside(l.target, "start")
+		pause(ctx, 5*time.Minute)
+		if n := l.nodeOf(l.target); n == nil && l.target == l.ids[0] {
+			l.register(l.firstNode)
+		}
 	case strings.Contains(said, "still run after"):
 	default:
 		return false

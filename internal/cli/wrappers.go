@@ -103,6 +103,7 @@ func (w groups) CompleteLifecycleAction(ctx context.Context, in *autoscaling.Com
 type instances struct {
 	describeInstances              call[ec2.DescribeInstancesInput, ec2.Options, ec2.DescribeInstancesOutput]
 	describeLaunchTemplateVersions call[ec2.DescribeLaunchTemplateVersionsInput, ec2.Options, ec2.DescribeLaunchTemplateVersionsOutput]
+	describeInstanceAttribute      call[ec2.DescribeInstanceAttributeInput, ec2.Options, ec2.DescribeInstanceAttributeOutput]
 	createTags                     call[ec2.CreateTagsInput, ec2.Options, ec2.CreateTagsOutput]
 	deleteTags                     call[ec2.DeleteTagsInput, ec2.Options, ec2.DeleteTagsOutput]
 	stopInstances                  call[ec2.StopInstancesInput, ec2.Options, ec2.StopInstancesOutput]
@@ -113,6 +114,7 @@ func newInstances(client *ec2.Client) instances {
 	return instances{
 		describeInstances:              client.DescribeInstances,
 		describeLaunchTemplateVersions: client.DescribeLaunchTemplateVersions,
+		describeInstanceAttribute:      client.DescribeInstanceAttribute,
 		createTags:                     client.CreateTags,
 		deleteTags:                     client.DeleteTags,
 		stopInstances:                  client.StopInstances,
@@ -126,6 +128,10 @@ func (w instances) DescribeInstances(ctx context.Context, in *ec2.DescribeInstan
 
 func (w instances) DescribeLaunchTemplateVersions(ctx context.Context, in *ec2.DescribeLaunchTemplateVersionsInput, opts ...func(*ec2.Options)) (*ec2.DescribeLaunchTemplateVersionsOutput, error) {
 	return w.describeLaunchTemplateVersions(ctx, in, opts...)
+}
+
+func (w instances) DescribeInstanceAttribute(ctx context.Context, in *ec2.DescribeInstanceAttributeInput, opts ...func(*ec2.Options)) (*ec2.DescribeInstanceAttributeOutput, error) {
+	return w.describeInstanceAttribute(ctx, in, opts...)
 }
 
 func (w instances) CreateTags(ctx context.Context, in *ec2.CreateTagsInput, opts ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error) {

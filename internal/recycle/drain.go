@@ -34,13 +34,7 @@ func (r *Recycle) Drain(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = r.held.Update(ctx, func(record *claim.Record) {
-			if record.DrainingSince.IsZero() {
-				record.DrainingSince = time.Now().UTC().Truncate(time.Second)
-			}
-			r.Request.write(record)
-		})
-		if err != nil {
+		if err := r.draining(ctx); err != nil {
 			return err
 		}
 		end := r.drainEnds(r.held.Record())
@@ -54,7 +48,7 @@ func (r *Recycle) Drain(ctx context.Context) error {
 			return err
 		case result.TimedOut && !r.EvictOnTimeout:
 			r.nodes.WarningEvent(ctx, n, "RecycleTimedOut", fmt.Sprintf("%d pod(s) still ran %s", len(result.Left), end.text))
-			return hint.Errorf(end.advice, "%d pod(s) on node %q still run %s: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left))
+			return stillRun(n.Name, result.Left, end)
 		case result.TimedOut:
 			r.report.Warn(ctx, fmt.Sprintf("%d pod(s) on node %s still run %s and will be evicted: %s", len(result.Left), n.Name, end.text, drain.Describe(result.Left)))
 			return r.report.Done("gave up waiting for %d pod(s) on node %s %s", len(result.Left), n.Name, end.text)
@@ -62,6 +56,20 @@ func (r *Recycle) Drain(ctx context.Context) error {
 		r.nodes.Event(ctx, n, "RecycleDrained", "the pods that matter have finished: "+r.Pods.String())
 		return r.report.Done("node %s is drained, waited for %s", n.Name, r.Pods)
 	})
+}
+
+// draining writes down when the wait for pods began, and for which.
+func (r *Recycle) draining(ctx context.Context) error {
+	return r.held.Update(ctx, func(record *claim.Record) {
+		if record.DrainingSince.IsZero() {
+			record.DrainingSince = time.Now().UTC().Truncate(time.Second)
+		}
+		r.Request.write(record)
+	})
+}
+
+func stillRun(node string, left []*corev1.Pod, end ending) error {
+	return hint.Errorf(end.advice, "%d pod(s) on node %q still run %s: %s", len(left), node, end.text, drain.Describe(left))
 }
 
 func (r *Recycle) planDrain(ctx context.Context, n *corev1.Node) error {

@@ -13,7 +13,6 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
-	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
 // Retire takes the instance out of its group, stops or terminates it, and deletes its Node.
@@ -98,7 +97,7 @@ func (r *Recycle) podCheck(n *corev1.Node) func(context.Context) error {
 }
 
 // finalPodCheck makes sure that no pod that matters runs on the node. One that tolerates every taint may have come late; it is
-// waited for like the others.
+// waited for like the others, and as long.
 func (r *Recycle) finalPodCheck(ctx context.Context, n *corev1.Node) error {
 	if n == nil {
 		return nil
@@ -111,9 +110,13 @@ func (r *Recycle) finalPodCheck(ctx context.Context, n *corev1.Node) error {
 		return err
 	}
 	r.waiting(now.Left)
-	result, err := r.pods.Await(ctx, r.host(n), r.Pods, time.Now().Add(r.Window), r.reportPods(ctx, n))
-	if err == nil && !result.Drained() {
-		return &poll.NotDoneError{Status: "pods that matter run on the node: " + drain.Describe(result.Left), Cause: ErrWindow}
+	if err := r.draining(ctx); err != nil {
+		return err
+	}
+	end := r.drainEnds(r.held.Record())
+	result, err := r.pods.Await(ctx, r.host(n), r.Pods, end.at, r.reportPods(ctx, n))
+	if err == nil && !result.Drained() && !r.EvictOnTimeout { // which goes on as it would have at the beginning
+		return stillRun(n.Name, result.Left, end)
 	}
 	return err
 }
@@ -122,6 +125,11 @@ func (r *Recycle) finalPodCheck(ctx context.Context, n *corev1.Node) error {
 func (r *Recycle) detach(ctx context.Context, s subject, replacement string) error {
 	id, before := s.Instance.ID, *s.Group
 	now := time.Now().UTC().Truncate(time.Second)
+	if r.held.Record().RetiringSince.IsZero() && !s.Instance.Gone() { // the last moment at which it may stay
+		if err := r.checkProtection(ctx, id); err != nil {
+			return err
+		}
+	}
 	err := r.held.Update(ctx, func(record *claim.Record) {
 		if record.RetiringSince.IsZero() {
 			record.RetiringSince, record.Action = now, r.Action.String()
@@ -145,6 +153,15 @@ func (r *Recycle) detach(ctx context.Context, s subject, replacement string) err
 		r.report.Warn(ctx, difference)
 	}
 	return nil
+}
+
+// checkProtection refuses an instance that may not be shut down.
+func (r *Recycle) checkProtection(ctx context.Context, id string) error {
+	unknown, err := r.asg.CheckProtection(ctx, id, r.Action)
+	if unknown != "" {
+		r.report.Warn(ctx, unknown)
+	}
+	return err
 }
 
 // releaseReplacements takes the marks off Nodes that took the instance's place: cluster-autoscaler may remove them again.

@@ -107,7 +107,9 @@ func (r *Recycle) settleOnStandby(ctx context.Context, s subject) error {
 		if errors.Is(err, asg.ErrDead) || errors.Is(err, asg.ErrLeft) { // it does not go back, then
 			return fmt.Errorf("%w: %w", err, ErrUncertain)
 		}
-		return err
+		if !errors.Is(err, asg.ErrNotRunning) {
+			return err
+		}
 	}
 	if err := r.cancelReturn(ctx, s.Target); err != nil {
 		return err
@@ -123,6 +125,10 @@ func (r *Recycle) settleOnStandby(ctx context.Context, s subject) error {
 	if s.node == nil {
 		r.report.Warn(ctx, fmt.Sprintf("instance %s stays on standby without a Node", id))
 		return r.report.Done("instance %s is on standby and its Node was deleted: bring it back with step restore --instance-id %s, or submit again once its kubelet has registered", id, id)
+	}
+	if !replaced {
+		r.warnOf(ctx, s.node, "RecycleStopped", fmt.Sprintf("instance %s is %s on standby, and nothing has taken its place", id, s.Instance.State))
+		return r.report.Done("instance %s is %s on standby: start it, then step restore --instance-id %s; or submit the same workflow again to go on", id, s.Instance.State, id)
 	}
 	state := "tainted"
 	if node.IsCordoned(s.node) {

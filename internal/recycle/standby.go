@@ -140,7 +140,10 @@ func (r *Recycle) preflight(ctx context.Context, s subject) error {
 	if err != nil {
 		return err
 	}
-	return r.asg.MayRetire(ctx, s.Instance.ID, r.Action)
+	if err := r.asg.MayRetire(ctx, s.Instance.ID, r.Action); err != nil {
+		return err
+	}
+	return r.checkProtection(ctx, s.Instance.ID)
 }
 
 func (r *Recycle) planStandby(ctx context.Context, s subject) error {

@@ -162,6 +162,7 @@ var warningsMadeIn = map[string]string{
 	"warning":     "asg.Preflight",
 	"difference":  "asg.Compare",
 	"note":        "asg.surplus",
+	"unknown":     "asg.CheckProtection",
 	"err.Error()": "", // an error: it has its row
 	"text":        "", // warnOf's, which is looked at where it is called
 }

@@ -117,10 +117,13 @@ func (s *Sim) resources(r *request) []Resource {
 			out = append(out, Resource{s.ruleARN(name), map[string]string{}})
 		}
 	case "ec2":
-		if readOnly(r.action) {
+		ids := slices.Concat(r.params.list("InstanceId"), r.params.list("ResourceId"))
+		if one := r.params.str("InstanceId"); one != "" { // of the calls about attributes
+			ids = append(ids, one)
+		} else if readOnly(r.action) {
 			break
 		}
-		for _, id := range slices.Concat(r.params.list("InstanceId"), r.params.list("ResourceId")) {
+		for _, id := range ids {
 			tags := map[string]string{}
 			if inst := s.instances[id]; inst != nil {
 				tags = maps.Clone(inst.tags)
