@@ -62,6 +62,18 @@ func (r *round) due(p *corev1.Pod) bool {
 	return a == nil || (!a.running && !a.accepted && !time.Now().Before(a.next))
 }
 
+// nextDue is when pods may be tried again.
+func (r *round) nextDue() (all []time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.attempts {
+		if !a.running && !a.accepted {
+			all = append(all, a.next)
+		}
+	}
+	return all
+}
+
 // start asks the API server to evict a pod, or with dry whether it would, beside the others. Without a free slot it waits for one
 // if it is dry, and otherwise for its next turn.
 func (r *round) start(ctx context.Context, p *corev1.Pod, dry bool) {

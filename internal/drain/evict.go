@@ -106,9 +106,6 @@ func (c *Client) Evictees(ctx context.Context, h Host, e Eviction) (pods []*core
 	return pods, blocked, nil
 }
 
-// everySecond is how often an eviction looks at the clock; it asks nobody for anything then.
-const everySecond = time.Second
-
 // Evict evicts the pods of a Node and waits until they are gone. The Eviction API respects PodDisruptionBudgets and grace
 // periods; one that is refused is tried again after a pause of its own, so that no pod holds up another one, and the budget that
 // blocks it is named. It ends when nothing is left, or when nothing moves for as long as e.Timeout, or with ctx, with a
@@ -124,7 +121,12 @@ func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, er
 	r.done = v.poke
 	defer func() { cancel(); r.running.Wait(); out.Evicted = r.accepted() }()
 	wait := c.Wait
-	wait.Wake, wait.Interval = v.changed, min(everySecond, wait.Interval)
+	wait.Wake = v.changed
+	alarm := time.AfterFunc(time.Hour, v.poke) // for what is due between two turns
+	defer alarm.Stop()
+	if !e.By.IsZero() {
+		wait.Interval = min(time.Second, wait.Interval) // every second of the notice counts
+	}
 	since, there := e.Since, map[string]bool{}
 	if since.IsZero() || since.After(time.Now()) {
 		since = time.Now()
@@ -161,9 +163,26 @@ func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, er
 				e.Stalled(ctx, status)
 			}
 		}
+		next := r.nextDue()
+		if e.Timeout > 0 {
+			next = append(next, since.Add(e.Timeout/2), since.Add(e.Timeout))
+		}
+		if at := earliest(next); !at.IsZero() {
+			alarm.Reset(time.Until(at))
+		}
 		return len(pods) == 0, fmt.Sprintf("%d pod(s) on node %s: %s", len(pods), h.Name, status), nil
 	})
 	return out, err
+}
+
+// earliest is the first of these times that is still to come, or zero.
+func earliest(all []time.Time) (first time.Time) {
+	for _, at := range all {
+		if time.Until(at) > 0 && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
 }
 
 // graceRuns reports that a pod ends, and may take longer.
