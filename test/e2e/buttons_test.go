@@ -19,6 +19,10 @@ func TestButtonsOfTheArgoUI(t *testing.T) {
 	first := s.submit("instance-id=" + s.ids[0])
 	first.running("drain")
 	first.press("suspend")
+	s.await(time.Minute, "the controller to see it", func(ctx) (bool, string, error) { // or it starts one step more
+		spec := first.get().Status.StoredWorkflowSpec
+		return spec != nil && spec.Suspend != nil && *spec.Suspend, "it has not", nil
+	})
 	s.finishes("long")
 	s.await(2*time.Minute, "the claim of the suspended workflow to expire", func(ctx) (bool, string, error) {
 		claim := s.claim()
@@ -29,7 +33,7 @@ func TestButtonsOfTheArgoUI(t *testing.T) {
 		return time.Since(claim.Spec.RenewTime.Time) > length+time.Second, "it is still held", nil
 	})
 	if n := len(first.attempts("evict")); n > 0 {
-		t.Errorf("step evict ran while the workflow was suspended: %d attempts", n)
+		t.Errorf("step evict ran while the workflow was suspended, suspend is %v: %d attempts: %s", first.get().Spec.Suspend, n, first.said())
 	}
 	first.press("resume")
 	first.running("evict")
