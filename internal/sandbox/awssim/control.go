@@ -126,6 +126,7 @@ func (s *Sim) patchInstance(w http.ResponseWriter, r *http.Request) {
 		Lifecycle      string       `json:"lifecycle"`
 		Volumes        []VolumeSpec `json:"volumes"`
 		NoTermination  *bool        `json:"disableApiTermination"`
+		NoStop         *bool        `json:"disableApiStop"`
 		LaunchTime     time.Time    `json:"launchTime"`
 	}
 	if err := readJSON(w, r, &change); err != nil {
@@ -139,6 +140,9 @@ func (s *Sim) patchInstance(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil && change.NoTermination != nil {
 		err = s.ProtectInstance(id, *change.NoTermination)
+	}
+	if err == nil && change.NoStop != nil {
+		err = s.ProtectFromStop(id, *change.NoStop)
 	}
 	if err == nil && !change.LaunchTime.IsZero() {
 		err = s.BackdateInstance(id, change.LaunchTime)

@@ -40,7 +40,7 @@
 //	DELETE /_sim/faults                      forgets them
 //	POST   /_sim/instances                   an instance of no group: {"tags":{},"nodeLabels":{},"joinsCluster":true}
 //	PATCH  /_sim/instances/{id}              {"rootDeviceType":"instance-store","lifecycle":"spot","disableApiTermination":true,
-//	                                         "volumes":[{"size":50,"deleteOnTermination":false}]}, which adds volumes;
+//	                                         "disableApiStop":true,"volumes":[{"size":50,"deleteOnTermination":false}]}, which adds volumes;
 //	                                         {"launchTime":"2026-03-14T12:00:00Z"}
 //	POST   /_sim/instances/{id}/terminate    as by a hand outside; also /stop, /start; not in the call log
 //	POST   /_sim/instances/{id}/leave        its Node goes while it runs: {"nodeLeaves":"not-ready"} or "deleted"

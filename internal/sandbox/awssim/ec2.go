@@ -9,6 +9,8 @@ func (s *Sim) ec2Actions() map[string]handler {
 	return map[string]handler{
 		"DescribeInstances":              s.describeInstances,
 		"DescribeInstanceStatus":         s.describeInstanceStatus,
+		"DescribeInstanceAttribute":      s.describeInstanceAttribute,
+		"ModifyInstanceAttribute":        s.modifyInstanceAttribute,
 		"DescribeVolumes":                s.describeVolumes,
 		"StopInstances":                  s.stopInstances,
 		"StartInstances":                 s.startInstances,

@@ -44,6 +44,8 @@ func (s *Sim) stopInstances(r *request) (any, error) {
 			return fail("UnsupportedOperation", "The instance '%s' does not have an 'ebs' root device type and cannot be stopped.", inst.id)
 		case inst.lifecycle == "spot":
 			return fail("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request. You can only stop Spot Instances associated with persistent Spot Instance requests.", inst.id)
+		case inst.noStop && inst.state == ec2Running:
+			return notPermitted(inst, "stopped", attributeStop)
 		}
 		return nil
 	}, func(inst *instance) {
@@ -68,8 +70,13 @@ func (s *Sim) startInstances(r *request) (any, error) {
 
 func (s *Sim) terminateInstances(r *request) (any, error) {
 	return s.change(r, func(inst *instance) error {
-		if inst.noTermination {
-			return fail("OperationNotPermitted", "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.", inst.id)
+		switch {
+		case inst.state == ec2ShuttingDown || inst.state == ec2Terminated:
+			return nil
+		case inst.noTermination:
+			return notPermitted(inst, "terminated", attributeTermination)
+		case inst.noStop:
+			return notPermitted(inst, "terminated", attributeStop)
 		}
 		return nil
 	}, func(inst *instance) { s.terminateInstance(inst, s.by) })

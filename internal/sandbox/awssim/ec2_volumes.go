@@ -54,18 +54,6 @@ func (s *Sim) AttachVolumes(id string, specs ...VolumeSpec) error {
 	return nil
 }
 
-// ProtectInstance sets the instance's attribute DisableApiTermination.
-func (s *Sim) ProtectInstance(id string, protected bool) error {
-	s.mu.Lock()
-	defer s.release()
-	inst := s.instances[id]
-	if inst == nil {
-		return fmt.Errorf("changing instance %q: it does not exist", id)
-	}
-	inst.noTermination = protected
-	return nil
-}
-
 // BackdateInstance sets the time of launch, for tests of what takes days.
 func (s *Sim) BackdateInstance(id string, launched time.Time) error {
 	s.mu.Lock()

@@ -32,7 +32,8 @@ type instance struct {
 	rootDevice       string
 	lifecycle        string   // "spot" or ""
 	volumes          []volume // the root first
-	noTermination    bool     // DisableApiTermination
+	noTermination    bool     // attribute disableApiTermination
+	noStop           bool     // attribute disableApiStop
 	origin           origin   // of its state
 	forgotten        bool     // terminated so long ago that EC2 shows it no more
 
