@@ -102,6 +102,10 @@
 // already waits for it (the setting hookChange), nor what a call about a
 // lifecycle action with neither token nor instance id is told.
 //
+// Whether scale-in takes Pending instances is not said either; the guide only
+// says that a suspended Terminate does not protect them (the setting
+// pendingScaleIn).
+//
 // No source gives the words of ExitStandby's refusals (Launch suspended, at
 // MaxSize), of a MaxInstanceLifetime out of bounds and of what it brings about, and of ScalingActivityInProgress for one instance; they follow the
 // style of those known. Answers are consistent at once unless [Config.StaleReads]

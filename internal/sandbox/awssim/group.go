@@ -104,6 +104,7 @@ type member struct {
 	weight    string
 	template  template
 	surplus   bool // launched above desired by AZRebalance: counts once in service
+	notBack   bool // came out of standby without running
 	activity  *activity
 	actions   []*action // those it waits for, by the order of their hooks
 }

@@ -130,7 +130,7 @@ func (s *Sim) proceed(m *member, transition string) {
 		s.shutDown(m)
 		return
 	}
-	if m.inst.state != ec2Running && m.inst.state != ec2Pending {
+	if m.inst.dead() {
 		reason := "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: " + m.inst.reasonMessage
 		m.activity.finish(activityCancelled, reason)
 		s.terminateMember(m, CauseUnhealthy, "At "+stamp(time.Now())+" an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped.")
