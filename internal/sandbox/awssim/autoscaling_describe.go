@@ -35,6 +35,7 @@ type groupXML struct {
 	TerminationPolicies              members[string]
 	NewInstancesProtectedFromScaleIn bool
 	CapacityRebalance                bool
+	InstanceLifecyclePolicy          *lifecyclePolicyXML `xml:",omitempty"`
 	ServiceLinkedRoleARN             string
 	TrafficSources                   members[string]
 }
@@ -127,6 +128,9 @@ func (s *Sim) groupXML(g *group) groupXML {
 	}
 	if len(g.policies) == 0 {
 		out.TerminationPolicies.Member = []string{"Default"}
+	}
+	if g.retention != "" {
+		out.InstanceLifecyclePolicy = &lifecyclePolicyXML{g.retention}
 	}
 	if g.deleting {
 		out.Status = "Delete in progress"

@@ -65,6 +65,9 @@ func (s *Sim) readGroup(r *request, g *group) error {
 	if g.lifetime != 0 && (g.lifetime < 86400 || g.lifetime > 31536000) {
 		return validation("MaxInstanceLifetime must be 0 or between 86400 and 31536000 seconds")
 	}
+	if err := g.readRetention(r.params); err != nil {
+		return err
+	}
 	if g.protectNew, err = r.boolean("NewInstancesProtectedFromScaleIn", g.protectNew); err != nil {
 		return err
 	}

@@ -258,6 +258,9 @@ func (s *Sim) terminateInGroup(r *request) (any, error) {
 		cause += fmt.Sprintf(", shrinking the capacity from %d to %d", g.desired, g.desired-m.units())
 		s.setDesired(g, g.desired-m.units())
 	}
+	if m.state == stateRetained {
+		return oneActivity{g.activityXML(s.endRetained(m, cause+"."))}, nil
+	}
 	return oneActivity{g.activityXML(s.terminateMember(m, CauseCall, cause+"."))}, nil
 }
 

@@ -20,6 +20,7 @@ const (
 	stateTerminating        = "Terminating"
 	stateTerminatingWait    = "Terminating:Wait"
 	stateTerminatingProceed = "Terminating:Proceed"
+	stateRetained           = "Terminating:Retained"
 	stateTerminated         = "Terminated"
 )
 
@@ -38,7 +39,8 @@ type group struct {
 	cooldown          int
 	healthCheckType   string
 	healthGrace       int
-	lifetime          int // MaxInstanceLifetime in seconds; 0: none
+	lifetime          int    // MaxInstanceLifetime in seconds; 0: none
+	retention         string // what an abandoned termination hook leads to: retain, terminate, or "" where never set
 	tags              []groupTag
 	suspended         []suspension
 	hooks             []*hook
@@ -105,6 +107,7 @@ type member struct {
 	template  template
 	surplus   bool // launched above desired by AZRebalance: counts once in service
 	notBack   bool // came out of standby without running
+	abandoned bool // a termination hook of it ended in ABANDON
 	activity  *activity
 	actions   []*action // those it waits for, by the order of their hooks
 }
