@@ -124,7 +124,7 @@ func (s *Sim) groupXML(g *group) groupXML {
 		SuspendedProcesses: memberList(g.suspended, func(p suspension) suspendedXML { return suspendedXML{p.process, p.reason} }),
 		VPCZoneIdentifier:  g.zoneIdentifier, Tags: memberList(g.tags, g.tagXML),
 		TerminationPolicies: memberList(g.policies, same), NewInstancesProtectedFromScaleIn: g.protectNew, CapacityRebalance: g.capacityRebalance,
-		ServiceLinkedRoleARN: "arn:aws:iam::" + s.cfg.AccountID + ":role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
+		ServiceLinkedRoleARN: s.iamARN("role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"),
 	}
 	if len(g.policies) == 0 {
 		out.TerminationPolicies.Member = []string{"Default"}
