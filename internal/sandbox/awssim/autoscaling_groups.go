@@ -123,9 +123,6 @@ func (s *Sim) readTemplate(p params, g *group) error {
 		if t.name == "" {
 			t.name = t.id
 		}
-		if t.version == "" {
-			t.version = "$Default"
-		}
 		return t
 	}
 	if v := p.str("LaunchConfigurationName"); v != "" {
@@ -150,7 +147,7 @@ func (s *Sim) readTemplate(p params, g *group) error {
 		return err
 	}
 	for _, entry := range p.entries(policy + ".LaunchTemplate.Overrides") {
-		o := override{kind: p.str(entry + ".InstanceType"), weight: p.str(entry + ".WeightedCapacity")}
+		o := override{kind: p.str(entry + ".InstanceType"), weight: p.str(entry + ".WeightedCapacity"), image: p.str(entry + ".ImageId")}
 		if spec := entry + ".LaunchTemplateSpecification"; p.under(spec) {
 			o.template = read(spec)
 		}

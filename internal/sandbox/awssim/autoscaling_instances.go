@@ -215,7 +215,7 @@ func (s *Sim) attachInstances(r *request) (any, error) {
 	for _, id := range ids {
 		inst := s.instances[id]
 		t, _ := s.resolve(g.template)
-		m := &member{inst: inst, group: g, healthy: true, weight: g.weightOf(inst.kind), template: t}
+		m := &member{inst: inst, group: g, healthy: true, weight: g.weightOf(inst.kind), template: t, unnamed: g.template.version == ""}
 		inst.member = m
 		inst.tags["aws:autoscaling:groupName"] = g.name
 		g.members = append(g.members, m)

@@ -80,8 +80,9 @@ type mixedPolicy struct {
 }
 
 type override struct {
-	kind, weight string
-	template     template // instead of the policy's, if it has one of its own
+	kind, weight, image string
+
+	template template // instead of the policy's, if it has one of its own
 }
 
 type groupTag struct {
@@ -105,6 +106,7 @@ type member struct {
 	protected bool
 	weight    string
 	template  template
+	unnamed   bool // the group named no version of its template
 	surplus   bool // launched above desired by AZRebalance: counts once in service
 	notBack   bool // came out of standby without running
 	abandoned bool // a termination hook of it ended in ABANDON

@@ -140,8 +140,8 @@ func (s *Sim) launch(g *group, why, zone, cause string) *member {
 		}
 	}
 	inst := s.newInstance(s.origin(why), g.name, zone, kind, tags)
-	inst.nodeLabels, inst.image = nodeLabelsOf(g), cmp.Or(version.image, standardImage)
-	m := &member{inst: inst, group: g, healthy: true, protected: g.protectNew, weight: weight, template: t}
+	inst.nodeLabels, inst.image = nodeLabelsOf(g), cmp.Or(o.image, version.image, standardImage)
+	m := &member{inst: inst, group: g, healthy: true, protected: g.protectNew, weight: weight, template: t, unnamed: o.template.version == ""}
 	inst.member = m
 	g.members = append(g.members, m)
 	s.begin(m, why, "Launching a new EC2 instance", cause).code = activityPreInService
