@@ -124,7 +124,7 @@ func (s *Sim) groupXML(g *group) groupXML {
 	out := groupXML{
 		AutoScalingGroupName: g.name, AutoScalingGroupARN: g.arn, LaunchConfigurationName: g.template.configuration,
 		MinSize: g.min, MaxSize: g.max, DesiredCapacity: g.desired, DefaultCooldown: g.cooldown,
-		AvailabilityZones: memberList(g.zones, same), HealthCheckType: g.healthCheckType, HealthCheckGracePeriod: g.healthGrace, MaxInstanceLifetime: g.lifetime,
+		AvailabilityZones: memberList(g.zones, same), LoadBalancerNames: memberList(g.balancers, same), TargetGroupARNs: memberList(g.targets, same), HealthCheckType: g.healthCheckType, HealthCheckGracePeriod: g.healthGrace, MaxInstanceLifetime: g.lifetime,
 		Instances: memberList(g.members, s.memberXML), CreatedTime: xmlTime(g.created),
 		SuspendedProcesses: memberList(g.suspended, func(p suspension) suspendedXML { return suspendedXML{p.process, p.reason} }),
 		VPCZoneIdentifier:  g.zoneIdentifier, Tags: memberList(g.tags, g.tagXML),

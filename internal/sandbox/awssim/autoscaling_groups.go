@@ -18,7 +18,8 @@ func (s *Sim) createGroup(r *request) (any, error) {
 			return nil, err
 		}
 	}
-	g := &group{name: name, arn: s.groupARN(uuid(s.rng), name), created: time.Now(), cooldown: 300, healthCheckType: "EC2"}
+	g := &group{name: name, arn: s.groupARN(uuid(s.rng), name), created: time.Now(), cooldown: 300, healthCheckType: "EC2",
+		balancers: r.list("LoadBalancerNames"), targets: r.list("TargetGroupARNs")}
 	if err := s.readGroup(r, g); err != nil {
 		return nil, err
 	}

@@ -38,6 +38,8 @@ type group struct {
 	capacityRebalance bool // told, not acted on
 	cooldown          int
 	healthCheckType   string
+	balancers         []string // names of load balancers, told and nothing more
+	targets           []string // ARNs of their target groups, likewise
 	healthGrace       int
 	lifetime          int    // MaxInstanceLifetime in seconds; 0: none
 	retention         string // what an abandoned termination hook leads to: retain, terminate, or "" where never set
