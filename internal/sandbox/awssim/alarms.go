@@ -40,9 +40,9 @@ func (s *Sim) RaiseAlarm(a Alarm) error {
 			return fmt.Errorf("raising alarm %q: state %q is none of OK, ALARM, INSUFFICIENT_DATA", a.Name, state)
 		}
 	}
-	arn := fmt.Sprintf("arn:aws:cloudwatch:%s:%s:alarm:%s", s.cfg.Region, s.cfg.AccountID, a.Name)
+	arn := s.arn("cloudwatch", "alarm:"+a.Name)
 	if a.Topic == "" {
-		a.Topic = fmt.Sprintf("arn:aws:sns:%s:%s:alarms", s.cfg.Region, s.cfg.AccountID)
+		a.Topic = s.arn("sns", "alarms")
 	}
 	switch a.Via {
 	case ViaEventBridge:
@@ -170,7 +170,7 @@ func (s *Sim) notification(a Alarm, message string) any {
 		Type: "Notification", MessageID: uuid(s.mail), TopicARN: a.Topic,
 		Subject: fmt.Sprintf("%s: %q in %s", a.State, a.Name, s.cfg.Region), Message: message, Timestamp: millis(time.Now()),
 		SignatureVersion: "1", Signature: strings.Repeat("A", 340) + "==",
-		SigningCertURL: "https://sns." + s.cfg.Region + ".amazonaws.com/SimpleNotificationService-01d088a6f77103d0fe307c0069e40ed6.pem",
-		UnsubscribeURL: "https://sns." + s.cfg.Region + ".amazonaws.com/?Action=Unsubscribe&SubscriptionArn=" + a.Topic + ":" + uuid(s.mail),
+		SigningCertURL: "https://sns." + s.cfg.Region + "." + s.urlSuffix() + "/SimpleNotificationService-01d088a6f77103d0fe307c0069e40ed6.pem",
+		UnsubscribeURL: "https://sns." + s.cfg.Region + "." + s.urlSuffix() + "/?Action=Unsubscribe&SubscriptionArn=" + a.Topic + ":" + uuid(s.mail),
 	}
 }

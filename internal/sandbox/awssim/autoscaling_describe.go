@@ -35,6 +35,7 @@ type groupXML struct {
 	TerminationPolicies              members[string]
 	NewInstancesProtectedFromScaleIn bool
 	CapacityRebalance                bool
+	InstanceLifecyclePolicy          *lifecyclePolicyXML `xml:",omitempty"`
 	ServiceLinkedRoleARN             string
 	TrafficSources                   members[string]
 }
@@ -42,7 +43,7 @@ type groupXML struct {
 type templateXML struct {
 	LaunchTemplateId   string //nolint:revive // the name on the wire
 	LaunchTemplateName string
-	Version            string
+	Version            string `xml:",omitempty"` // none where the group names none
 }
 
 type mixedXML struct {
@@ -60,6 +61,7 @@ type mixedXML struct {
 
 type overrideXML struct {
 	InstanceType                string
+	ImageId                     string       `xml:",omitempty"` //nolint:revive // the name on the wire
 	WeightedCapacity            string       `xml:",omitempty"`
 	LaunchTemplateSpecification *templateXML `xml:",omitempty"`
 }
@@ -97,16 +99,20 @@ func (t template) xml() *templateXML {
 	return &templateXML{t.id, t.name, t.version}
 }
 
-func (m *member) xml() memberXML {
+func (s *Sim) memberXML(m *member) memberXML {
 	health := "Healthy"
 	if !m.healthy {
 		health = "Unhealthy"
 	}
-	return memberXML{
+	out := memberXML{
 		InstanceId: m.inst.id, InstanceType: m.inst.kind, AvailabilityZone: m.inst.zone,
 		LifecycleState: m.state, HealthStatus: health, ProtectedFromScaleIn: m.protected, WeightedCapacity: m.weight,
 		LaunchConfigurationName: m.template.configuration, LaunchTemplate: m.template.xml(),
 	}
+	if m.unnamed && out.LaunchTemplate != nil && s.cfg.UnnamedVersion == VersionHidden {
+		out.LaunchTemplate.Version = ""
+	}
+	return out
 }
 
 func (g *group) tagXML(t groupTag) groupTagXML {
@@ -118,15 +124,18 @@ func (s *Sim) groupXML(g *group) groupXML {
 	out := groupXML{
 		AutoScalingGroupName: g.name, AutoScalingGroupARN: g.arn, LaunchConfigurationName: g.template.configuration,
 		MinSize: g.min, MaxSize: g.max, DesiredCapacity: g.desired, DefaultCooldown: g.cooldown,
-		AvailabilityZones: memberList(g.zones, same), HealthCheckType: g.healthCheckType, HealthCheckGracePeriod: g.healthGrace, MaxInstanceLifetime: g.lifetime,
-		Instances: memberList(g.members, (*member).xml), CreatedTime: xmlTime(g.created),
+		AvailabilityZones: memberList(g.zones, same), LoadBalancerNames: memberList(g.balancers, same), TargetGroupARNs: memberList(g.targets, same), HealthCheckType: g.healthCheckType, HealthCheckGracePeriod: g.healthGrace, MaxInstanceLifetime: g.lifetime,
+		Instances: memberList(g.members, s.memberXML), CreatedTime: xmlTime(g.created),
 		SuspendedProcesses: memberList(g.suspended, func(p suspension) suspendedXML { return suspendedXML{p.process, p.reason} }),
 		VPCZoneIdentifier:  g.zoneIdentifier, Tags: memberList(g.tags, g.tagXML),
 		TerminationPolicies: memberList(g.policies, same), NewInstancesProtectedFromScaleIn: g.protectNew, CapacityRebalance: g.capacityRebalance,
-		ServiceLinkedRoleARN: "arn:aws:iam::" + s.cfg.AccountID + ":role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
+		ServiceLinkedRoleARN: s.iamARN("role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"),
 	}
 	if len(g.policies) == 0 {
 		out.TerminationPolicies.Member = []string{"Default"}
+	}
+	if g.retention != "" {
+		out.InstanceLifecyclePolicy = &lifecyclePolicyXML{g.retention}
 	}
 	if g.deleting {
 		out.Status = "Delete in progress"
@@ -137,7 +146,7 @@ func (s *Sim) groupXML(g *group) groupXML {
 	}
 	out.MixedInstancesPolicy = &mixedXML{}
 	out.MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification = g.template.xml()
-	out.MixedInstancesPolicy.LaunchTemplate.Overrides = memberList(g.mixed.overrides, func(o override) overrideXML { return overrideXML{o.kind, o.weight, o.template.xml()} })
+	out.MixedInstancesPolicy.LaunchTemplate.Overrides = memberList(g.mixed.overrides, func(o override) overrideXML { return overrideXML{o.kind, o.image, o.weight, o.template.xml()} })
 	d := &out.MixedInstancesPolicy.InstancesDistribution
 	d.OnDemandAllocationStrategy, d.SpotAllocationStrategy = g.mixed.allocation, "lowest-price"
 	d.OnDemandBaseCapacity, d.OnDemandPercentageAboveBaseCapacity = g.mixed.onDemandBase, g.mixed.onDemandPct
@@ -195,7 +204,7 @@ func (s *Sim) describeMembers(r *request) (any, error) {
 		return nil, err
 	}
 	return describeMembersResult{memberList(part, func(m *member) memberXML {
-		x := m.xml()
+		x := s.memberXML(m)
 		x.AutoScalingGroupName = m.group.name
 		// This one action shouts its health.
 		x.HealthStatus = map[string]string{"Healthy": "HEALTHY", "Unhealthy": "UNHEALTHY"}[x.HealthStatus]

@@ -18,7 +18,8 @@ func (s *Sim) createGroup(r *request) (any, error) {
 			return nil, err
 		}
 	}
-	g := &group{name: name, arn: s.groupARN(uuid(s.rng), name), created: time.Now(), cooldown: 300, healthCheckType: "EC2"}
+	g := &group{name: name, arn: s.groupARN(uuid(s.rng), name), created: time.Now(), cooldown: 300, healthCheckType: "EC2",
+		balancers: r.list("LoadBalancerNames"), targets: r.list("TargetGroupARNs")}
 	if err := s.readGroup(r, g); err != nil {
 		return nil, err
 	}
@@ -64,6 +65,9 @@ func (s *Sim) readGroup(r *request, g *group) error {
 	}
 	if g.lifetime != 0 && (g.lifetime < 86400 || g.lifetime > 31536000) {
 		return validation("MaxInstanceLifetime must be 0 or between 86400 and 31536000 seconds")
+	}
+	if err := g.readRetention(r.params); err != nil {
+		return err
 	}
 	if g.protectNew, err = r.boolean("NewInstancesProtectedFromScaleIn", g.protectNew); err != nil {
 		return err
@@ -120,9 +124,6 @@ func (s *Sim) readTemplate(p params, g *group) error {
 		if t.name == "" {
 			t.name = t.id
 		}
-		if t.version == "" {
-			t.version = "$Default"
-		}
 		return t
 	}
 	if v := p.str("LaunchConfigurationName"); v != "" {
@@ -147,7 +148,7 @@ func (s *Sim) readTemplate(p params, g *group) error {
 		return err
 	}
 	for _, entry := range p.entries(policy + ".LaunchTemplate.Overrides") {
-		o := override{kind: p.str(entry + ".InstanceType"), weight: p.str(entry + ".WeightedCapacity")}
+		o := override{kind: p.str(entry + ".InstanceType"), weight: p.str(entry + ".WeightedCapacity"), image: p.str(entry + ".ImageId")}
 		if spec := entry + ".LaunchTemplateSpecification"; p.under(spec) {
 			o.template = read(spec)
 		}

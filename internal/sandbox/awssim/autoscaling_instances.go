@@ -91,7 +91,9 @@ func (s *Sim) enterStandby(r *request) (any, error) {
 	return g.answer(out), nil
 }
 
-// exitStandby raises desired capacity whatever EnterStandby did to it.
+// exitStandby raises desired capacity whatever EnterStandby did to it. It does
+// not ask whether the instance runs: one that does not comes into service, and
+// the health check has it replaced.
 func (s *Sim) exitStandby(r *request) (any, error) {
 	g, ms, err := s.named(r)
 	if err != nil {
@@ -127,7 +129,10 @@ func (s *Sim) enterService(m *member, what, cause string) *activity {
 	a.code, a.progress = activityPreInService, 30
 	m.healthy, m.deadSince = true, time.Time{}
 	s.setState(m, statePending)
-	s.afterMember(m, s.configOf(m.group.name).ExitingStandby, func() { s.arrive(m) })
+	s.afterMember(m, s.configOf(m.group.name).ExitingStandby, func() {
+		m.notBack = m.inst.dead()
+		s.arrive(m)
+	})
 	return a
 }
 
@@ -210,7 +215,7 @@ func (s *Sim) attachInstances(r *request) (any, error) {
 	for _, id := range ids {
 		inst := s.instances[id]
 		t, _ := s.resolve(g.template)
-		m := &member{inst: inst, group: g, healthy: true, weight: g.weightOf(inst.kind), template: t}
+		m := &member{inst: inst, group: g, healthy: true, weight: g.weightOf(inst.kind), template: t, unnamed: g.template.version == ""}
 		inst.member = m
 		inst.tags["aws:autoscaling:groupName"] = g.name
 		g.members = append(g.members, m)
@@ -252,6 +257,9 @@ func (s *Sim) terminateInGroup(r *request) (any, error) {
 	if decrement {
 		cause += fmt.Sprintf(", shrinking the capacity from %d to %d", g.desired, g.desired-m.units())
 		s.setDesired(g, g.desired-m.units())
+	}
+	if m.state == stateRetained {
+		return oneActivity{g.activityXML(s.endRetained(m, cause+"."))}, nil
 	}
 	return oneActivity{g.activityXML(s.terminateMember(m, CauseCall, cause+"."))}, nil
 }

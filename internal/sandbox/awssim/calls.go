@@ -1,7 +1,6 @@
 package awssim
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -112,7 +111,7 @@ func (s *Sim) resources(r *request) []Resource {
 	case "events":
 		switch name := r.params.str("Name") + r.params.str("Rule"); {
 		case r.action == "PutEvents":
-			out = append(out, Resource{fmt.Sprintf("arn:aws:events:%s:%s:event-bus/default", s.cfg.Region, s.cfg.AccountID), map[string]string{}})
+			out = append(out, Resource{s.arn("events", "event-bus/default"), map[string]string{}})
 		case name != "":
 			out = append(out, Resource{s.ruleARN(name), map[string]string{}})
 		}
@@ -132,16 +131,4 @@ func (s *Sim) resources(r *request) []Resource {
 		}
 	}
 	return out
-}
-
-func (s *Sim) groupARN(id, name string) string {
-	return fmt.Sprintf("arn:aws:autoscaling:%s:%s:autoScalingGroup:%s:autoScalingGroupName/%s", s.cfg.Region, s.cfg.AccountID, id, name)
-}
-
-func (s *Sim) instanceARN(id string) string {
-	return fmt.Sprintf("arn:aws:ec2:%s:%s:instance/%s", s.cfg.Region, s.cfg.AccountID, id)
-}
-
-func (s *Sim) clusterARN(name string) string {
-	return fmt.Sprintf("arn:aws:eks:%s:%s:cluster/%s", s.cfg.Region, s.cfg.AccountID, name)
 }

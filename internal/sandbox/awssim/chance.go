@@ -11,11 +11,25 @@ const (
 	ChanceThrottling      = "throttling"       // Throttling or RequestLimitExceeded, by service
 	ChanceScalingActivity = "scaling-activity" // ScalingActivityInProgress, to changes of Auto Scaling
 	ChanceContention      = "contention"       // ResourceContention, to the same
+	ChanceResourceInUse   = "resource-in-use"  // ResourceInUse, to the actions that the API reference lists it for
 )
 
 // faultKinds are all kinds that chance can pick.
 func faultKinds() []string {
-	return []string{ChanceThrottling, FaultErrorBefore, FaultErrorAfter, FaultDropBefore, FaultDropAfter, FaultDelay, ChanceScalingActivity, ChanceContention}
+	return []string{ChanceThrottling, FaultErrorBefore, FaultErrorAfter, FaultDropBefore, FaultDropAfter, FaultDelay, ChanceScalingActivity, ChanceContention, ChanceResourceInUse}
+}
+
+// meets tells whether a call can meet a kind of fault.
+func meets(r *request, kind string) bool {
+	switch kind {
+	case ChanceScalingActivity, ChanceContention:
+		return r.service == "autoscaling" && !readOnly(r.action)
+	case ChanceResourceInUse:
+		return r.service == "autoscaling" && slices.Contains([]string{
+			"CreateOrUpdateTags", "DeleteAutoScalingGroup", "DeleteTags", "DeleteWarmPool", "ResumeProcesses", "SuspendProcesses",
+		}, r.action)
+	}
+	return true
 }
 
 // slowest is the longest of the slow answers; the shortest takes a second.
@@ -31,8 +45,7 @@ func (s *Sim) chance(r *request) *Fault {
 	var kinds []string
 	for _, kind := range faultKinds() {
 		wanted := len(s.cfg.FaultKinds) == 0 || slices.Contains(s.cfg.FaultKinds, kind)
-		changes := r.service == "autoscaling" && !readOnly(r.action)
-		if wanted && (changes || kind != ChanceScalingActivity && kind != ChanceContention) {
+		if wanted && meets(r, kind) {
 			kinds = append(kinds, kind)
 		}
 	}
@@ -51,6 +64,8 @@ func (s *Sim) chance(r *request) *Fault {
 		return refusal(limit)
 	case ChanceContention:
 		return refusal("ResourceContention")
+	case ChanceResourceInUse:
+		return refusal("ResourceInUse")
 	case ChanceScalingActivity:
 		f := refusal("ScalingActivityInProgress")
 		f.Message = "Scaling activity " + uuid(s.luck) + " is in progress and blocks this action"

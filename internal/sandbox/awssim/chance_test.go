@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
@@ -119,5 +121,19 @@ func TestScriptedFaultsComeBeforeRandomOnes(t *testing.T) {
 		w.refused(err, "InternalFailure", "scripted")
 		_, err = w.asg.DescribeAutoScalingGroups(w.ctx, nil)
 		w.refused(err, "Throttling", "Rate exceeded")
+	})
+}
+
+func TestResourceInUseHitsOnlyWhatCanMeetIt(t *testing.T) {
+	inWorld(t, func(c *awssim.Config) { c.FaultKinds = []string{awssim.ChanceResourceInUse} }, func(w *world) {
+		ids := w.group(1, 4, 3)
+		w.ok(w.sim.Configure(func(c *awssim.Config) { c.FaultRate = 1 }))
+		_, err := w.asg.SuspendProcesses(w.ctx, &autoscaling.SuspendProcessesInput{AutoScalingGroupName: aws.String(name)})
+		w.refused(err, "ResourceInUse", "The operation can't be performed because the resource is in use.")
+		var inUse *types.ResourceInUseFault
+		w.want(errors.As(err, &inUse), true, "the SDK knows it")
+		w.want(len(w.describe().SuspendedProcesses), 0, "suspended processes")
+		w.ok(w.standby(true, ids[0]))
+		w.ok(w.stop(ids[1]))
 	})
 }

@@ -26,6 +26,12 @@ const (
 	AtMaxRefuse = "refuse" // ExitStandby at MaxSize is a ValidationError, the default
 	AtMaxAllow  = "allow"  // desired capacity goes above MaxSize
 
+	PendingSpare = "spare" // scale-in takes only what is in service, the default
+	PendingTake  = "take"  // it takes Pending instances too, these even while Terminate is suspended
+
+	VersionHidden = "hidden" // an instance of a group that names no version of its template shows none either, the default
+	VersionShown  = "shown"  // it shows the number of the version that it was launched from
+
 	HookChangeApplies = "applies"     // a changed hook counts for what waits for it, its timeout from the next heartbeat; the default
 	HookChangeNewOnly = "new-actions" // what waits keeps the terms it began with
 )
@@ -84,6 +90,8 @@ type Config struct {
 	DetachFromStandby string `json:"detachFromStandby"`
 	ExitStandbyAtMax  string `json:"exitStandbyAtMax"`
 	HookChange        string `json:"hookChange"`
+	PendingScaleIn    string `json:"pendingScaleIn"`
+	UnnamedVersion    string `json:"unnamedVersion"`
 
 	InstanceType         string `json:"instanceType"`         // where the group names none
 	RootDeviceType       string `json:"rootDeviceType"`       // ebs or instance-store
@@ -144,6 +152,8 @@ func (c Config) withDefaults() Config {
 	str(&c.DetachFromStandby, DetachAccept)
 	str(&c.ExitStandbyAtMax, AtMaxRefuse)
 	str(&c.HookChange, HookChangeApplies)
+	str(&c.PendingScaleIn, PendingSpare)
+	str(&c.UnnamedVersion, VersionHidden)
 	str(&c.NodeLeaves, LeaveNotReady)
 	str(&c.InstanceType, "m5.large")
 	str(&c.RootDeviceType, "ebs")
@@ -181,6 +191,8 @@ func (c Config) validate() error {
 		{"detachFromStandby", c.DetachFromStandby, []string{DetachAccept, DetachRefuse}},
 		{"exitStandbyAtMax", c.ExitStandbyAtMax, []string{AtMaxRefuse, AtMaxAllow}},
 		{"hookChange", c.HookChange, []string{HookChangeApplies, HookChangeNewOnly}},
+		{"pendingScaleIn", c.PendingScaleIn, []string{PendingSpare, PendingTake}},
+		{"unnamedVersion", c.UnnamedVersion, []string{VersionHidden, VersionShown}},
 		{"nodeLeaves", c.NodeLeaves, []string{LeaveNotReady, LeaveDeleted}},
 		{"rootDeviceType", c.RootDeviceType, []string{"ebs", "instance-store"}},
 	} {

@@ -79,8 +79,9 @@
 // The settings faultRate and faultKinds hit calls at random, by a seeded
 // sequence: {"faultRate":0.05,"faultKinds":["throttling","drop-after"]}. Beside
 // the kinds above there are throttling, scaling-activity
-// (ScalingActivityInProgress) and contention (ResourceContention); only those
-// that the call can meet are drawn, and none of them lasts. The setting
+// (ScalingActivityInProgress), contention (ResourceContention) and
+// resource-in-use (ResourceInUse); only those that the call can meet are drawn,
+// and none of them lasts. The setting
 // staleReads has Describe* answer with what was true up to that long ago.
 //
 // Each instance has a root volume of rootVolumeSize GiB, which goes when it is
@@ -90,6 +91,10 @@
 // With nodeLeavesAfter, the Nodes that become Ready from then on leave again
 // while their instances run: {"nodeLeavesAfter":"5m","nodeLeaves":"deleted",
 // "nodeReturnsAfter":"1m"}.
+//
+// A parameter that no action reads is refused, by EC2 with UnknownParameter and
+// by the others with a ValidationError, also where AWS knows it. Those that are
+// taken without an effect are listed with the others, by action, in the code.
 //
 // A program in the same process may [Sim.Observe] every call and every change.
 //
@@ -101,6 +106,10 @@
 // target gets nothing. No source says whether a changed hook counts for what
 // already waits for it (the setting hookChange), nor what a call about a
 // lifecycle action with neither token nor instance id is told.
+//
+// Whether scale-in takes Pending instances is not said either; the guide only
+// says that a suspended Terminate does not protect them (the setting
+// pendingScaleIn).
 //
 // No source gives the words of ExitStandby's refusals (Launch suspended, at
 // MaxSize), of a MaxInstanceLifetime out of bounds and of what it brings about, and of ScalingActivityInProgress for one instance; they follow the

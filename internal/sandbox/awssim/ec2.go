@@ -122,12 +122,11 @@ func (s *Sim) matches(inst *instance, f filter) (matches, known bool) {
 
 // selected are the instances that a describing call asks for, of one page.
 func (s *Sim) selected(r *request, page func([]*instance) ([]*instance, error)) ([]*instance, error) {
-	found := []*instance{}
+	found, err := []*instance{}, error(nil)
 	if ids := r.list("InstanceId"); len(ids) > 0 {
 		if r.has("MaxResults") {
 			return nil, fail("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
 		}
-		var err error
 		if found, err = s.lookup(ids); err != nil {
 			return nil, err
 		}
@@ -138,7 +137,11 @@ func (s *Sim) selected(r *request, page func([]*instance) ([]*instance, error)) 
 			}
 		}
 	}
-	for _, f := range r.filters("Filter", "Value") {
+	filters, err := ec2Filters(r.params)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range filters {
 		var kept []*instance
 		if _, known := s.matches(&instance{}, f); !known {
 			return nil, fail("InvalidParameterValue", "The filter '%s' is invalid", f.name)
@@ -151,6 +154,19 @@ func (s *Sim) selected(r *request, page func([]*instance) ([]*instance, error)) 
 		found = kept
 	}
 	return page(found)
+}
+
+// maxFilterValues is what EC2 takes in one call.
+const maxFilterValues = 200
+
+func ec2Filters(p params) ([]filter, error) {
+	filters, values := p.filters("Filter", "Value"), 0
+	for _, f := range filters {
+		if values += len(f.values); values > maxFilterValues {
+			return nil, fail("FilterLimitExceeded", "The maximum number of filter values specified on a single call is %d", maxFilterValues)
+		}
+	}
+	return filters, nil
 }
 
 // ec2Page reads MaxResults and NextToken as EC2 has them.

@@ -95,7 +95,10 @@ type describeTagsEC2 struct {
 }
 
 func (s *Sim) describeTags(r *request) (any, error) {
-	filters := r.filters("Filter", "Value")
+	filters, err := ec2Filters(r.params)
+	if err != nil {
+		return nil, err
+	}
 	var found []resourceTagXML
 	for _, inst := range s.order {
 		if inst.forgotten {

@@ -3,6 +3,7 @@ package awssim_test
 import (
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,6 +155,25 @@ func TestInstanceFilters(t *testing.T) {
 		}
 		_, err := w.ec2.DescribeInstances(w.ctx, &ec2.DescribeInstancesInput{Filters: []types.Filter{{Name: aws.String("colour"), Values: []string{"red"}}}})
 		w.refused(err, "InvalidParameterValue", "The filter 'colour' is invalid")
+	})
+}
+
+func TestACallHasAtMost200FilterValues(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		ids := w.group(1, 2, 1)
+		ask := func(n int) (int, error) {
+			values := append(slices.Repeat([]string{"i-00000000000000000"}, n-1), ids[0])
+			out, err := w.ec2.DescribeInstances(w.ctx, &ec2.DescribeInstancesInput{Filters: []types.Filter{{Name: aws.String("instance-id"), Values: values}}})
+			if err != nil {
+				return 0, err
+			}
+			return len(out.Reservations), nil
+		}
+		n, err := ask(200)
+		w.ok(err)
+		w.want(n, 1, "found by 200 values")
+		_, err = ask(201)
+		w.refused(err, "FilterLimitExceeded", "The maximum number of filter values specified on a single call is 200")
 	})
 }
 

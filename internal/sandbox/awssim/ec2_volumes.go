@@ -22,9 +22,6 @@ type VolumeSpec struct {
 	DeleteOnTermination bool `json:"deleteOnTermination"`
 }
 
-// maxFilterValues is what EC2 takes in one call.
-const maxFilterValues = 200
-
 // attach gives an instance another volume. Ids follow from the instance's: to
 // draw them would change every id after them for a given seed.
 func (inst *instance) attach(spec VolumeSpec) {
@@ -124,12 +121,11 @@ func (s *Sim) describeVolumes(r *request) (any, error) {
 			return nil, fail("InvalidVolume.NotFound", "The volume '%s' does not exist.", id)
 		}
 	}
-	filters := r.filters("Filter", "Value")
-	values := 0
+	filters, err := ec2Filters(r.params)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range filters {
-		if values += len(f.values); values > maxFilterValues {
-			return nil, fail("FilterLimitExceeded", "The maximum number of filter values specified on a single call is %d", maxFilterValues)
-		}
 		if _, known := (volumeXML{}).matches(f); !known {
 			return nil, fail("InvalidParameterValue", "The filter '%s' is invalid", f.name)
 		}

@@ -14,7 +14,7 @@ func (s *Sim) describeCluster(r *request) (any, error) {
 	return map[string]any{"cluster": map[string]any{
 		"name": name, "arn": s.clusterARN(name), "createdAt": 1700000000.0, "version": s.cfg.ClusterVersion,
 		"endpoint": s.cfg.ClusterEndpoint, "certificateAuthority": map[string]string{"data": s.cfg.ClusterCA},
-		"roleArn": "arn:aws:iam::" + s.cfg.AccountID + ":role/" + name, "status": "ACTIVE", "platformVersion": "eks.1",
+		"roleArn": s.iamARN("role/" + name), "status": "ACTIVE", "platformVersion": "eks.1",
 		"resourcesVpcConfig": map[string]any{"vpcId": vpcID, "subnetIds": []string{}, "securityGroupIds": []string{}, "endpointPublicAccess": true},
 		"tags":               map[string]string{},
 	}}, nil

@@ -34,10 +34,6 @@ type ruleTarget struct {
 	Arn string
 }
 
-func (s *Sim) ruleARN(name string) string {
-	return fmt.Sprintf("arn:aws:events:%s:%s:rule/%s", s.cfg.Region, s.cfg.AccountID, name)
-}
-
 func (s *Sim) rule(name string) *rule {
 	i := slices.IndexFunc(s.rules, func(r *rule) bool { return r.name == name })
 	if i < 0 {
@@ -132,7 +128,7 @@ func (s *Sim) putTargets(_ *request, in putTargetsInput) (any, error) {
 		return nil, err
 	}
 	for _, t := range in.Targets {
-		if t.Id == "" || !strings.HasPrefix(t.Arn, "arn:aws:sqs:") {
+		if t.Id == "" || !s.isQueueARN(t.Arn) {
 			return nil, fail("ValidationException", "Parameter %s is not valid. Reason: Provided Arn is not in correct format.", t.Arn)
 		}
 	}

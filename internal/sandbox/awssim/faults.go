@@ -133,6 +133,8 @@ func messageOf(code string) string {
 		return "Request limit exceeded."
 	case "ResourceContention":
 		return "You already have a pending update to an Amazon EC2 Auto Scaling resource (for example, an Auto Scaling group, instance, or load balancer)."
+	case "ResourceInUse":
+		return "The operation can't be performed because the resource is in use."
 	case "UnauthorizedOperation":
 		return "You are not authorized to perform this operation."
 	case "ExpiredToken":

@@ -20,6 +20,7 @@ const (
 	stateTerminating        = "Terminating"
 	stateTerminatingWait    = "Terminating:Wait"
 	stateTerminatingProceed = "Terminating:Proceed"
+	stateRetained           = "Terminating:Retained"
 	stateTerminated         = "Terminated"
 )
 
@@ -37,8 +38,11 @@ type group struct {
 	capacityRebalance bool // told, not acted on
 	cooldown          int
 	healthCheckType   string
+	balancers         []string // names of load balancers, told and nothing more
+	targets           []string // ARNs of their target groups, likewise
 	healthGrace       int
-	lifetime          int // MaxInstanceLifetime in seconds; 0: none
+	lifetime          int    // MaxInstanceLifetime in seconds; 0: none
+	retention         string // what an abandoned termination hook leads to: retain, terminate, or "" where never set
 	tags              []groupTag
 	suspended         []suspension
 	hooks             []*hook
@@ -78,8 +82,9 @@ type mixedPolicy struct {
 }
 
 type override struct {
-	kind, weight string
-	template     template // instead of the policy's, if it has one of its own
+	kind, weight, image string
+
+	template template // instead of the policy's, if it has one of its own
 }
 
 type groupTag struct {
@@ -103,7 +108,10 @@ type member struct {
 	protected bool
 	weight    string
 	template  template
+	unnamed   bool // the group named no version of its template
 	surplus   bool // launched above desired by AZRebalance: counts once in service
+	notBack   bool // came out of standby without running
+	abandoned bool // a termination hook of it ended in ABANDON
 	activity  *activity
 	actions   []*action // those it waits for, by the order of their hooks
 }

@@ -32,7 +32,7 @@ type action struct {
 // runHooks makes a member wait for the hooks of a transition; without any it
 // goes on at once.
 func (s *Sim) runHooks(m *member, transition string) {
-	m.actions = nil
+	m.actions, m.abandoned = nil, false
 	for _, h := range m.group.hooks {
 		if h.transition == transition {
 			m.actions = append(m.actions, &action{hook: h, terms: *h, token: uuid(s.rng), began: time.Now()})
@@ -98,7 +98,8 @@ func (s *Sim) end(m *member, a *action, result string, by origin) {
 }
 
 // complete takes an action's result. An abandoned launch ends at once; a
-// termination goes on either way, only without its other hooks.
+// termination goes on either way, only without its other hooks, and is retained
+// where the group's instance lifecycle policy says so.
 func (s *Sim) complete(m *member, a *action, result string, by origin) {
 	s.end(m, a, result, by)
 	launching := m.state == statePendingWait
@@ -111,6 +112,7 @@ func (s *Sim) complete(m *member, a *action, result string, by origin) {
 			s.terminateMember(m, CauseHook, "At "+stamp(time.Now())+" an instance was taken out of service in response to a failed lifecycle action.")
 			return
 		}
+		m.abandoned = true
 	}
 	if len(m.actions) > 0 {
 		return
@@ -127,10 +129,14 @@ func (s *Sim) complete(m *member, a *action, result string, by origin) {
 
 func (s *Sim) proceed(m *member, transition string) {
 	if transition == hookTerminating {
+		if m.abandoned && m.group.retention == retain {
+			s.retain(m)
+			return
+		}
 		s.shutDown(m)
 		return
 	}
-	if m.inst.state != ec2Running && m.inst.state != ec2Pending {
+	if m.inst.dead() {
 		reason := "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: " + m.inst.reasonMessage
 		m.activity.finish(activityCancelled, reason)
 		s.terminateMember(m, CauseUnhealthy, "At "+stamp(time.Now())+" an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped.")

@@ -165,6 +165,9 @@ func (s *Sim) endInstance(inst *instance, why origin, code, message, transition 
 	})
 }
 
+// dead is what a health check of EC2 finds.
+func (inst *instance) dead() bool { return inst.state != ec2Running && inst.state != ec2Pending }
+
 func stateCode(state string) int {
 	switch state {
 	case ec2Running:

@@ -12,6 +12,7 @@ import (
 type launchTemplate struct {
 	id, name  string
 	created   time.Time
+	creator   string // ARN
 	versions  []templateVersion
 	preferred int // the default version
 }
@@ -92,7 +93,7 @@ func (s *Sim) createLaunchTemplate(r *request) (any, error) {
 		return nil, fail("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
 	}
 	// A group that named it before has given it this id.
-	t := &launchTemplate{id: "lt-0" + nameDigits(name), name: name, created: time.Now(), preferred: 1}
+	t := &launchTemplate{id: "lt-0" + nameDigits(name), name: name, created: time.Now(), creator: s.userARN(r.accessKey), preferred: 1}
 	t.add(r.params, templateVersion{})
 	s.templates = append(s.templates, t)
 	return &templateResult{Template: t.xml()}, nil

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
 func (w *world) createTemplate(name, image string, kind ec2types.InstanceType) error {
@@ -38,7 +40,7 @@ func TestInstancesFollowTheirLaunchTemplate(t *testing.T) {
 	for _, c := range []struct {
 		version, number, image string
 	}{
-		{"1", "1", "ami-1"}, {"$Default", "2", "ami-2"}, {"", "2", "ami-2"}, {"$Latest", "3", "ami-3"},
+		{"1", "1", "ami-1"}, {"$Default", "2", "ami-2"}, {"", "", "ami-2"}, {"$Latest", "3", "ami-3"},
 	} {
 		t.Run("version "+c.version, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
@@ -56,11 +58,36 @@ func TestInstancesFollowTheirLaunchTemplate(t *testing.T) {
 				i, m := w.instance(ids[0]), w.describe().Instances[0]
 				w.want(*i.ImageId, c.image, "image")
 				w.want(string(i.InstanceType), "m6i.large", "type, which version 1 gave on")
-				w.want(*m.LaunchTemplate.Version, c.number, "the member's version")
+				w.want(aws.ToString(m.LaunchTemplate.Version), c.number, "the member's version")
+				w.want(aws.ToString(w.describe().LaunchTemplate.Version), c.version, "the group's version")
 				w.want(*m.InstanceType, "m6i.large", "the member's type")
 			})
 		})
 	}
+}
+
+func TestAVersionThatTheGroupDoesNotNameMayBeShown(t *testing.T) {
+	inWorld(t, func(c *awssim.Config) { c.UnnamedVersion = awssim.VersionShown }, func(w *world) {
+		w.group(1, 2, 1, func(in *autoscaling.CreateAutoScalingGroupInput) { in.LaunchTemplate.Version = nil })
+		g := w.describe()
+		w.want(aws.ToString(g.Instances[0].LaunchTemplate.Version), "1", "the member's version")
+		w.want(g.LaunchTemplate.Version == nil, true, "the group names none")
+	})
+}
+
+func TestAnOverridesImageComesFirst(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.ok(w.createTemplate("nodes", "ami-x86", "m6i.large"))
+		ids := w.group(1, 2, 1, func(in *autoscaling.CreateAutoScalingGroupInput) {
+			in.MixedInstancesPolicy = &types.MixedInstancesPolicy{LaunchTemplate: &types.LaunchTemplate{
+				LaunchTemplateSpecification: in.LaunchTemplate,
+				Overrides:                   []types.LaunchTemplateOverrides{{InstanceType: aws.String("m7g.large"), ImageId: aws.String("ami-arm")}},
+			}}
+			in.LaunchTemplate = nil
+		})
+		w.want(*w.instance(ids[0]).ImageId, "ami-arm", "image")
+		w.want(*w.describe().MixedInstancesPolicy.LaunchTemplate.Overrides[0].ImageId, "ami-arm", "the override's image")
+	})
 }
 
 func TestOverridesBringTypeAndTemplate(t *testing.T) {

@@ -44,15 +44,13 @@ type versionsResult struct {
 	NextToken string            `xml:"nextToken,omitempty"`
 }
 
-const creator = "arn:aws:iam::000000000000:user/sandbox"
-
 func (t *launchTemplate) xml() launchTemplateXML {
-	return launchTemplateXML{ID: t.id, Name: t.name, Created: xmlTime(t.created), CreatedBy: creator, Default: t.preferred, Latest: len(t.versions)}
+	return launchTemplateXML{ID: t.id, Name: t.name, Created: xmlTime(t.created), CreatedBy: t.creator, Default: t.preferred, Latest: len(t.versions)}
 }
 
 func (t *launchTemplate) versionXML(v templateVersion) versionXML {
 	return versionXML{
-		ID: t.id, Name: t.name, Number: v.number, Description: v.description, Created: xmlTime(v.created), CreatedBy: creator,
+		ID: t.id, Name: t.name, Number: v.number, Description: v.description, Created: xmlTime(v.created), CreatedBy: t.creator,
 		Default: v.number == t.preferred, Image: v.image, Kind: v.kind,
 	}
 }

@@ -2,7 +2,6 @@ package awssim
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -72,7 +71,7 @@ func (s *Sim) testTarget(g *group, h *hook) error {
 	switch {
 	case h.role == "":
 		return validation("RoleARN is required when a NotificationTargetARN is given")
-	case strings.HasPrefix(h.target, "arn:aws:sqs:") && s.queueByARN(h.target) == nil:
+	case s.isQueueARN(h.target) && s.queueByARN(h.target) == nil:
 		return validation("Unable to publish test message to notification target %s using IAM role %s. Please check your target and role configuration and try to put lifecycle hook again.", h.target, h.role)
 	}
 	s.notify(h, jsonText(lifecycleNotice{
@@ -111,7 +110,7 @@ func (s *Sim) InterruptSpot(id string) error {
 	// interruption notices", EC2 User Guide).
 	s.emit("aws.ec2", "EC2 Spot Instance Interruption Warning", time.Now(), map[string]string{
 		"instance-id": inst.id, "instance-action": "terminate",
-	}, "arn:aws:ec2:"+inst.zone+":instance/"+inst.id)
+	}, "arn:"+s.partition()+":ec2:"+inst.zone+":instance/"+inst.id)
 	s.after(s.configOf(inst.home).SpotNotice, func() {
 		s.endInstance(inst, origin{cause: CauseSpot}, "Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot instance termination", "Server.SpotInstanceTermination: Spot instance termination")
 	})

@@ -65,10 +65,6 @@ type Message struct {
 	Fate      string    `json:"fate"`
 }
 
-func (s *Sim) queueARN(name string) string {
-	return fmt.Sprintf("arn:aws:sqs:%s:%s:%s", s.cfg.Region, s.cfg.AccountID, name)
-}
-
 func (s *Sim) queue(name string) *queue {
 	i := slices.IndexFunc(s.queues, func(q *queue) bool { return q.name == name })
 	if i < 0 {

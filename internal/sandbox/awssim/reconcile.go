@@ -42,10 +42,10 @@ func (s *Sim) checkHealth(g *group) {
 		return
 	}
 	for _, m := range g.members {
-		dead := m.state == stateInService && m.inst.state != ec2Running && m.inst.state != ec2Pending
+		dead := m.state == stateInService && m.inst.dead()
 		switch {
 		case !dead:
-			m.deadSince = time.Time{}
+			m.deadSince, m.notBack = time.Time{}, false
 		case m.deadSince.IsZero():
 			m.deadSince = time.Now()
 			s.after(s.configOf(g.name).HealthCheck, func() { s.reconcile(g) })
@@ -55,12 +55,15 @@ func (s *Sim) checkHealth(g *group) {
 	}
 }
 
+// replaceUnhealthy terminates the unhealthy. To suspend Terminate does not
+// protect one that "fails to resume properly from standby" (Amazon EC2 Auto
+// Scaling User Guide, considerations before suspending processes).
 func (s *Sim) replaceUnhealthy(g *group) {
-	if g.isSuspended("ReplaceUnhealthy") || g.isSuspended("Terminate") {
+	if g.isSuspended("ReplaceUnhealthy") {
 		return
 	}
 	for _, m := range slices.Clone(g.members) {
-		if m.state != stateInService || m.healthy {
+		if m.state != stateInService || m.healthy || g.isSuspended("Terminate") && !m.notBack {
 			continue
 		}
 		why := "a user health-check"
@@ -137,8 +140,8 @@ func (s *Sim) launch(g *group, why, zone, cause string) *member {
 		}
 	}
 	inst := s.newInstance(s.origin(why), g.name, zone, kind, tags)
-	inst.nodeLabels, inst.image = nodeLabelsOf(g), cmp.Or(version.image, standardImage)
-	m := &member{inst: inst, group: g, healthy: true, protected: g.protectNew, weight: weight, template: t}
+	inst.nodeLabels, inst.image = nodeLabelsOf(g), cmp.Or(o.image, version.image, standardImage)
+	m := &member{inst: inst, group: g, healthy: true, protected: g.protectNew, weight: weight, template: t, unnamed: o.template.version == ""}
 	inst.member = m
 	g.members = append(g.members, m)
 	s.begin(m, why, "Launching a new EC2 instance", cause).code = activityPreInService
@@ -220,9 +223,13 @@ func (g *group) perZone(which func(*member) bool) map[string]int {
 }
 
 func (s *Sim) scaleIn(g *group) {
-	for !g.isSuspended("Terminate") {
+	serving, pending := !g.isSuspended("Terminate"), s.configOf(g.name).PendingScaleIn == PendingTake
+	mayGo := func(m *member) bool {
+		return serving && m.state == stateInService || pending && m.pending() && !m.surplus
+	}
+	for serving || pending {
 		excess := g.capacity() - g.desired
-		victim := g.victim(excess, time.Now())
+		victim := g.victim(excess, mayGo, time.Now())
 		if excess <= 0 {
 			g.rebalanced = 0
 		}

@@ -29,6 +29,7 @@ type handler func(*request) (any, error)
 type service struct {
 	namespace, version string
 	actions            map[string]handler
+	params             map[string]string // that an action takes: see [params.unknown]
 }
 
 const maxBody = 1 << 20
@@ -165,6 +166,9 @@ func (s *Sim) execute(r *request) (any, error) {
 		return nil, err
 	}
 	if r.service == "eks" {
+		if err := r.unknown("name"); err != nil {
+			return nil, err
+		}
 		return s.describeCluster(r)
 	}
 	known := s.services[r.service]
@@ -174,6 +178,11 @@ func (s *Sim) execute(r *request) (any, error) {
 	}
 	if !ok {
 		return nil, fail("InvalidAction", "Could not find operation %s for version %s", r.action, known.version)
+	}
+	if known.version != "" { // the JSON services read their input strictly
+		if err := r.unknown(known.params[r.action]); err != nil {
+			return nil, err
+		}
 	}
 	if r.service == "ec2" {
 		if dry, err := r.boolean("DryRun", false); err != nil {

@@ -69,8 +69,8 @@ func New(cfg Config) *Sim {
 		own:       map[string]*ownConfig{},
 	}
 	s.services = map[string]service{
-		"autoscaling": {namespace: "http://autoscaling.amazonaws.com/doc/2011-01-01/", version: "2011-01-01", actions: s.autoscalingActions()},
-		"ec2":         {namespace: "http://ec2.amazonaws.com/doc/2016-11-15/", version: "2016-11-15", actions: s.ec2Actions()},
+		"autoscaling": {namespace: "http://autoscaling.amazonaws.com/doc/2011-01-01/", version: "2011-01-01", actions: s.autoscalingActions(), params: autoscalingParams()},
+		"ec2":         {namespace: "http://ec2.amazonaws.com/doc/2016-11-15/", version: "2016-11-15", actions: s.ec2Actions(), params: ec2Params()},
 		"sts":         {namespace: "https://sts.amazonaws.com/doc/2011-06-15/", version: "2011-06-15", actions: s.stsActions()},
 		"sqs":         {actions: s.sqsActions()},
 		"events":      {actions: s.eventsActions()},

@@ -165,7 +165,7 @@ func (l *stackLoader) makePolicy(id string, props map[string]any) (map[string]st
 		return nil, err
 	}
 	l.stack.Policies[id] = text(props, "PolicyDocument")
-	return map[string]string{refAttribute: "arn:aws:iam::" + l.sim.cfg.AccountID + ":policy/" + l.stack.Name + "-" + id}, nil
+	return map[string]string{refAttribute: l.sim.iamARN("policy/" + l.stack.Name + "-" + id)}, nil
 }
 
 func (l *stackLoader) makeRole(id string, props map[string]any) (map[string]string, error) {
@@ -174,5 +174,5 @@ func (l *stackLoader) makeRole(id string, props map[string]any) (map[string]stri
 	}
 	l.stack.Policies[id] = text(props, "AssumeRolePolicyDocument")
 	name := l.stack.Name + "-" + id
-	return map[string]string{refAttribute: name, "Arn": "arn:aws:iam::" + l.sim.cfg.AccountID + ":role/" + name}, nil
+	return map[string]string{refAttribute: name, "Arn": l.sim.iamARN("role/" + name)}, nil
 }

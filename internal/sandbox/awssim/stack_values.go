@@ -129,7 +129,9 @@ func (l *stackLoader) reference(name string) (any, error) {
 	case "AWS::Region":
 		return cfg.Region, nil
 	case "AWS::Partition":
-		return "aws", nil
+		return l.sim.partition(), nil
+	case "AWS::URLSuffix":
+		return l.sim.urlSuffix(), nil
 	case "AWS::StackName":
 		return l.stack.Name, nil
 	}

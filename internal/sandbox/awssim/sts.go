@@ -13,8 +13,3 @@ type callerIdentity struct {
 func (s *Sim) getCallerIdentity(r *request) (any, error) {
 	return callerIdentity{s.userARN(r.accessKey), r.accessKey, s.cfg.AccountID}, nil
 }
-
-// userARN takes the access key for the name of a user.
-func (s *Sim) userARN(accessKey string) string {
-	return "arn:aws:iam::" + s.cfg.AccountID + ":user/" + accessKey
-}

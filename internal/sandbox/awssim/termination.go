@@ -10,10 +10,10 @@ import (
 // victim is the member that scale-in takes, nil if none may go. Zones come
 // first whatever the policy: one of the fullest zone goes. A weighted member
 // goes only if the group stays at desired capacity without it.
-func (g *group) victim(excess int, now time.Time) *member {
+func (g *group) victim(excess int, mayGo func(*member) bool, now time.Time) *member {
 	var candidates []*member
 	for _, m := range g.members {
-		if m.state == stateInService && !m.protected && m.units() <= excess {
+		if mayGo(m) && !m.protected && m.units() <= excess {
 			candidates = append(candidates, m)
 		}
 	}
