@@ -487,22 +487,33 @@ func TestMissingPermissionOnTheInstanceIsSaidBeforeAnythingIsTouched(t *testing.
 	}
 }
 
-// A pod that tolerates everything may come once its node is empty. It is waited for until max-wait is over, and not longer.
+// A pod that tolerates everything may come once its node is drained. It is waited for until max-wait is over, and not longer; then
+// on-timeout decides.
 func TestALatePodIsWaitedForNoLongerThanMaxWait(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
-		w.withArgo(workflow("a", "a", ""))
-		id := []string{"--instance-id", w.ids[0], "--max-wait", "2h"}
-		began := time.Now()
-		for _, step := range recycleSteps[:4] {
-			w.run("a", step, id...)
+	for _, step := range []string{"evict", "retire"} {
+		for _, onTimeout := range []string{"fail", "evict"} {
+			t.Run(step+" "+onTimeout, func(t *testing.T) {
+				inWorld(t, nil, func(w *world) {
+					w.withArgo(workflow("a", "a", ""))
+					id := []string{"--instance-id", w.ids[0], "--max-wait", "3h", "--on-timeout", onTimeout}
+					began := time.Now()
+					for _, before := range recycleSteps[:slices.Index(recycleSteps, step)] {
+						w.run("a", before, id...)
+					}
+					w.pod(w.ids[0], "late", 0, nil)
+					o := w.run("a", step, id...)
+					took := time.Since(began)
+					if failed := strings.Contains(o.result.Message, "still run after 3h0m0s: default/late"); failed != (onTimeout == "fail") || (o.code == 1) != failed || took < 3*time.Hour || took > 3*time.Hour+10*time.Minute {
+						t.Errorf("exit %d after %s: %s", o.code, took, o.result.Message)
+					}
+					if o.code == 0 {
+						return
+					}
+					if o := w.run("a", "settle", append(id, "--workflow-status", "Failed")...); o.code != 0 || !strings.Contains(o.result.Message, "stays on standby") {
+						t.Errorf("settle exits %d: %s", o.code, o.result.Message)
+					}
+				})
+			})
 		}
-		w.pod(w.ids[0], "late", 0, nil)
-		o := w.run("a", "retire", id...)
-		if took := time.Since(began); o.code != 1 || !strings.Contains(o.result.Message, "still run after 2h0m0s: default/late") || took < 2*time.Hour || took > 2*time.Hour+10*time.Minute {
-			t.Errorf("exit %d after %s: %s", o.code, took, o.result.Message)
-		}
-		if o := w.run("a", "settle", append(id, "--workflow-status", "Failed")...); o.code != 0 || !strings.Contains(o.result.Message, "stays on standby") {
-			t.Errorf("settle exits %d: %s", o.code, o.result.Message)
-		}
-	})
+	}
 }

@@ -11,8 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Eviction says which pods of a Node to evict. Pods that matter are only waited for, unless Everything is set, or not even
-// that, if Unwaited is.
+// Eviction says which pods of a Node to evict. Pods that matter are only waited for until Until, if that is set, and then evicted
+// too, if ThenEvict is. With Unwaited they are not even waited for.
 //
 // By is when the instance goes whatever runs on it; zero if it does not. Grace periods are cut to end before that, and pods
 // that matter are evicted when theirs just fits.
@@ -20,22 +20,25 @@ import (
 // Since is when a pod went last, and Timeout how long after that the eviction gives up, unless a grace period has begun; zero:
 // never. Progress is told each time that a pod is evicted or goes. Stalled is told once, when half of the time has passed.
 type Eviction struct {
-	Selection            Selection
-	Everything, Unwaited bool
-	By                   time.Time
-	Since                time.Time
-	Timeout              time.Duration
-	Progress             func(context.Context) error
-	Stalled              func(ctx context.Context, status string)
+	Selection           Selection
+	Until               time.Time
+	ThenEvict, Unwaited bool
+	By                  time.Time
+	Since               time.Time
+	Timeout             time.Duration
+	Progress            func(context.Context) error
+	Stalled             func(ctx context.Context, status string)
 }
 
 // Outcome is what an eviction ended with. Tolerating pods stay because they tolerate the taint, and Lost ones because their Node
-// does not end them; neither is waited for. With TimedOut, Blocked says which pods are left and why.
+// does not end them; neither is waited for. With TimedOut, Blocked says which pods are left and why; where only pods that matter
+// are, and Until has passed, these are Late.
 type Outcome struct {
 	Evicted          int
 	Tolerating, Lost []*corev1.Pod
 	TimedOut         bool
 	Blocked          string
+	Late             []*corev1.Pod
 }
 
 // reserve is what the kubelet and the container runtime take to end a pod, besides its grace period.
@@ -66,8 +69,11 @@ func (e Eviction) lastCall(p *corev1.Pod) bool {
 }
 
 func (e Eviction) may(p *corev1.Pod) bool {
-	return e.Everything || !e.Selection.Matters(p) || e.lastCall(p)
+	return !e.Selection.Matters(p) || e.lastCall(p) || (e.ThenEvict && e.over())
 }
+
+// over reports that pods that matter have been waited for long enough.
+func (e Eviction) over() bool { return !e.Until.IsZero() && !time.Now().Before(e.Until) }
 
 // stays reports a pod that tolerates the taint and does not matter: it is neither evicted nor waited for, unless it goes already.
 func (e Eviction) stays(h Host, p *corev1.Pod) bool {
@@ -153,7 +159,12 @@ func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, er
 				}
 			}
 		}
-		if e.Timeout > 0 && len(pods) > 0 && !slices.ContainsFunc(pods, graceRuns) {
+		switch evictable := slices.ContainsFunc(pods, e.may); {
+		case len(pods) == 0, slices.ContainsFunc(pods, graceRuns):
+		case !evictable && e.over():
+			out.TimedOut, out.Late = true, pods
+			return true, "", nil
+		case evictable && e.Timeout > 0:
 			switch idle := time.Since(since); {
 			case idle >= e.Timeout:
 				out.TimedOut, out.Blocked = true, status
@@ -163,7 +174,7 @@ func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, er
 				e.Stalled(ctx, status)
 			}
 		}
-		next := r.nextDue()
+		next := append(r.nextDue(), e.Until)
 		if e.Timeout > 0 {
 			next = append(next, since.Add(e.Timeout/2), since.Add(e.Timeout))
 		}

@@ -1,6 +1,7 @@
 package recycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,6 +113,9 @@ type ending struct {
 	text, advice string
 }
 
+// noMaxWait is that of a run which was given none, as the exit handler of a lifecycle hook.
+const noMaxWait = 14 * 24 * time.Hour
+
 // drainEnds counts from the first attempt of the first workflow, or from the lifecycle event if its hook waits less long. Of
 // the hook's time it leaves a tenth, 15 minutes at most, to evict what is left. Nothing has begun without a time.
 func (r *Recycle) drainEnds(record claim.Record) ending {
@@ -120,7 +124,7 @@ func (r *Recycle) drainEnds(record claim.Record) ending {
 		started = time.Now()
 	}
 	end := ending{
-		at: started.Add(r.MaxWait), text: "after " + r.MaxWait.String(),
+		at: started.Add(cmp.Or(r.MaxWait, noMaxWait)), text: "after " + r.MaxWait.String(),
 		advice: "submit again with a longer max-wait, or with on-timeout=evict; step restore brings the node back",
 	}
 	if r.hook == nil {

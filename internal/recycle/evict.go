@@ -29,8 +29,11 @@ func (r *Recycle) Evict(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	eviction := drain.Eviction{Selection: r.Pods, Everything: r.mayEvictAll(s.record), Timeout: r.EvictTimeout}
+	eviction := drain.Eviction{Selection: r.Pods, ThenEvict: r.EvictOnTimeout, Timeout: r.EvictTimeout}
 	if r.DryRun {
+		if s.record != nil {
+			eviction.Until = r.drainEnds(*s.record).at
+		}
 		return r.planEvict(ctx, s.node, eviction)
 	}
 	if err := checkCordoned(s); err != nil {
@@ -49,9 +52,11 @@ func (r *Recycle) Evict(ctx context.Context) error {
 }
 
 func (r *Recycle) evict(ctx context.Context, n *corev1.Node, e drain.Eviction) error {
-	if err := r.evicting(ctx, r.held.Taken); err != nil {
+	if err := errors.Join(r.draining(ctx), r.evicting(ctx, r.held.Taken)); err != nil {
 		return err
 	}
+	end := r.drainEnds(r.held.Record())
+	e.Until = end.at
 	e.Since = r.held.Record().EvictedLast
 	e.Progress = func(ctx context.Context) error {
 		return r.evicting(ctx, time.Since(r.held.Record().EvictedLast) >= time.Minute)
@@ -64,6 +69,8 @@ func (r *Recycle) evict(ctx context.Context, n *corev1.Node, e drain.Eviction) e
 	switch {
 	case err != nil:
 		return err
+	case len(out.Late) > 0:
+		return stillRun(n.Name, out.Late, end)
 	case out.TimedOut:
 		r.nodes.WarningEvent(ctx, n, "RecycleBlocked", "no pod has gone for "+r.EvictTimeout.String()+": "+out.Blocked)
 		return hint.Errorf("let the budget or the webhook allow it, delete the pods, or choose evict=false, then submit again; step restore brings the node back",
