@@ -151,7 +151,8 @@ func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, er
 		if err != nil || !here {
 			return !here, "", err
 		}
-		if went(there, pods) || r.news() {
+		evictable := slices.ContainsFunc(pods, e.may)
+		if went(there, pods) || r.news() || (!evictable && len(pods) > 0) { // or nothing is there yet to be evicted
 			since, stalled = time.Now(), false
 			if e.Progress != nil {
 				if err := e.Progress(ctx); err != nil {
@@ -159,7 +160,7 @@ func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, er
 				}
 			}
 		}
-		switch evictable := slices.ContainsFunc(pods, e.may); {
+		switch {
 		case len(pods) == 0, slices.ContainsFunc(pods, graceRuns):
 		case !evictable && e.over():
 			out.TimedOut, out.Late = true, pods
