@@ -507,6 +507,7 @@ func TestALatePodIsWaitedForNoLongerThanMaxWait(t *testing.T) {
 						t.Errorf("exit %d after %s: %s", o.code, took, o.result.Message)
 					}
 					if o.code == 0 {
+						time.Sleep(time.Minute) // what was evicted twice goes
 						return
 					}
 					if o := w.run("a", "settle", append(id, "--workflow-status", "Failed")...); o.code != 0 || !strings.Contains(o.result.Message, "stays on standby") {

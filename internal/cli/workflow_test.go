@@ -234,7 +234,7 @@ func baseOptions(t *testing.T) cli.Options {
 	t.Helper()
 	o, err := cli.ParseOptions([]string{
 		"step", "standby", "--instance-id", "i-00000000000000000", "--log-level", "warn", "--log-format", "text",
-		"--poll-window", "5m", "--poll-interval", "1m", "--replacement-timeout", "10m", "--claim-duration", "2m", "--cluster", homeCluster,
+		"--poll-window", "5m", "--poll-interval", "1m", "--replacement-timeout", "10m", "--claim-duration", "2m",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -248,6 +248,7 @@ const homeCluster = "home"
 // of adds what a schedule asks for, for one instance.
 func (o options) of(base cli.Options, target string) cli.Options {
 	r := &base.Recycle
+	r.Cluster = homeCluster
 	r.InstanceID, r.MaxWait, r.EvictOnTimeout, r.KeepPods = target, o.MaxWait, o.EvictOnTimeout, o.NoEvict
 	if o.Terminate {
 		r.Action = asg.Terminate{}
