@@ -115,8 +115,9 @@
 // MaxSize), of a MaxInstanceLifetime out of bounds and of what it brings about, and of ScalingActivityInProgress for one instance; they follow the
 // style of those known. Answers are consistent at once unless [Config.StaleReads]
 // says how far they may lag, as those of AWS do; a lagging answer shows one past
-// moment as a whole, never parts of two. Cooldowns, warm pools, scaling
-// policies, load balancer health and instance weights by type are left out: a
+// moment as a whole, never parts of two. Of warm pools there are the states
+// Stopped and Running; only a scale-in returns instances, and what happens to
+// an instance in the pool is not noticed. Cooldowns, scaling policies, load balancer health and instance weights by type are left out: a
 // mixed instances group always launches its first override. A launch template's
 // image is shown as it was given: no parameter of Systems Manager is resolved. A
 // group takes a version that its template does not have, which AWS refuses.

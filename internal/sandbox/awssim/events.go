@@ -30,6 +30,7 @@ const (
 	CauseLifetime    = "lifetime"     // older than the group's maximum instance lifetime
 	CauseHook        = "hook"         // a launch abandoned by its lifecycle hook
 	CauseTimeout     = "timeout"      // the time of a lifecycle action was over
+	CauseWarmPool    = "warm-pool"    // the size of the warm pool
 	CauseSpot        = "spot"         // EC2 took a spot instance back
 )
 

@@ -49,6 +49,7 @@ type group struct {
 	members           []*member
 	activities        []*activity // oldest first
 	refreshes         []*refresh  // oldest first
+	warm              *warmPool   // nil: none
 	deleting          bool
 
 	cause          string // why capacity is about to change, for the next activities
@@ -112,6 +113,9 @@ type member struct {
 	surplus   bool // launched above desired by AZRebalance: counts once in service
 	notBack   bool // came out of standby without running
 	abandoned bool // a termination hook of it ended in ABANDON
+	warm      bool // in the warm pool, or on the way there
+	fromPool  bool // on the way out of it into service
+	reuse     bool // on the way from service into it
 	activity  *activity
 	actions   []*action // those it waits for, by the order of their hooks
 }
@@ -168,8 +172,19 @@ func (m *member) pending() bool {
 }
 
 func (m *member) terminating() bool {
-	return m.state == stateTerminating || m.state == stateTerminatingWait ||
-		m.state == stateTerminatingProceed || m.state == stateTerminated
+	switch strings.TrimPrefix(m.state, warmed) {
+	case stateTerminating, stateTerminatingWait, stateTerminatingProceed, stateTerminated:
+		return true
+	}
+	return false
+}
+
+// named is a state as it is called for a member of the warm pool, or of the group.
+func (m *member) named(state string) string {
+	if m.warm {
+		return warmed + state
+	}
+	return state
 }
 
 // counts towards desired capacity: in service, or on the way there.

@@ -41,8 +41,18 @@ type lifecycleDetail struct {
 // hook's own target.
 func (s *Sim) announce(m *member, a *action) {
 	kind, from, to := "EC2 Instance-terminate Lifecycle Action", "AutoScalingGroup", "EC2"
-	if a.hook.transition == hookLaunching {
+	switch launches := a.hook.transition == hookLaunching; {
+	case launches:
 		kind, from, to = "EC2 Instance-launch Lifecycle Action", "EC2", "AutoScalingGroup"
+		if m.warm {
+			to = "WarmPool"
+		} else if m.fromPool {
+			from = "WarmPool"
+		}
+	case m.warm:
+		from = "WarmPool"
+	case m.reuse:
+		to = "WarmPool"
 	}
 	s.emit("aws.autoscaling", kind, a.began, lifecycleDetail{
 		a.token, m.group.name, a.hook.name, m.inst.id, a.hook.transition, a.hook.notification, from, to,
