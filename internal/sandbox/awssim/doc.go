@@ -47,7 +47,8 @@
 //	POST   /_sim/instances/{id}/rejoin       its Node deleted and registered anew: same name, another UID, nothing kept
 //	POST   /_sim/groups/{name}/azrebalance   moves one instance to the emptiest zone
 //	POST   /_sim/instances/{id}/spot-interruption         warns now, and takes the spot instance after spotNotice
-//	POST   /_sim/instances/{id}/rebalance-recommendation  says that a spot instance is at risk
+//	POST   /_sim/instances/{id}/rebalance-recommendation  says that a spot instance is at risk; a group
+//	                                         with Capacity Rebalancing replaces it
 //	POST   /_sim/alarms                      {"name":"hot","state":"ALARM","previousState":"OK","instanceId":"i-…","via":"eventbridge"};
 //	                                         or "asgName"; "via":"sns" or "sns-raw" with "queue" and perhaps "topicArn"; "time"
 //	POST   /_sim/events                      an event of EventBridge, put on the bus as it is; answers with what the rules did with it

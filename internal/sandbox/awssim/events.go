@@ -25,6 +25,7 @@ const (
 	CauseScaleOut    = "scale-out"    // capacity below desired
 	CauseScaleIn     = "scale-in"     // capacity above desired: the group chose the member
 	CauseAZRebalance = "az-rebalance" // the launch above desired, and the termination that follows it
+	CauseRebalance   = "rebalance"    // Capacity Rebalancing: the launch for an instance at risk, and the end of that one
 	CauseUnhealthy   = "unhealthy"    // found dead, or called unhealthy
 	CauseRefresh     = "refresh"      // an instance refresh
 	CauseLifetime    = "lifetime"     // older than the group's maximum instance lifetime

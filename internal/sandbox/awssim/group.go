@@ -35,7 +35,7 @@ type group struct {
 	mixed             *mixedPolicy
 	policies          []string
 	protectNew        bool
-	capacityRebalance bool // told, not acted on
+	capacityRebalance bool // what is at risk is replaced
 	cooldown          int
 	healthCheckType   string
 	balancers         []string // names of load balancers, told and nothing more
@@ -109,13 +109,15 @@ type member struct {
 	protected bool
 	weight    string
 	template  template
-	unnamed   bool // the group named no version of its template
-	surplus   bool // launched above desired by AZRebalance: counts once in service
-	notBack   bool // came out of standby without running
-	abandoned bool // a termination hook of it ended in ABANDON
-	warm      bool // in the warm pool, or on the way there
-	fromPool  bool // on the way out of it into service
-	reuse     bool // on the way from service into it
+	unnamed   bool    // the group named no version of its template
+	surplus   bool    // launched above desired to rebalance: counts once in service
+	notBack   bool    // came out of standby without running
+	abandoned bool    // a termination hook of it ended in ABANDON
+	warm      bool    // in the warm pool, or on the way there
+	fromPool  bool    // on the way out of it into service
+	reuse     bool    // on the way from service into it
+	atRisk    bool    // EC2 recommends to rebalance it
+	replaces  *member // the one at risk that Capacity Rebalancing launched it for
 	activity  *activity
 	actions   []*action // those it waits for, by the order of their hooks
 }

@@ -127,7 +127,8 @@ func (s *Sim) InterruptSpot(id string) error {
 	return nil
 }
 
-// RecommendRebalance says that a spot instance is at risk; nothing follows.
+// RecommendRebalance says that a spot instance is at risk. A group with
+// Capacity Rebalancing replaces it.
 func (s *Sim) RecommendRebalance(id string) error {
 	s.mu.Lock()
 	defer s.release()
@@ -137,5 +138,9 @@ func (s *Sim) RecommendRebalance(id string) error {
 		return err
 	}
 	s.emit("aws.ec2", "EC2 Instance Rebalance Recommendation", time.Now(), map[string]string{"instance-id": inst.id}, s.instanceARN(inst.id))
+	if inst.member != nil {
+		inst.member.atRisk = true
+		s.reconcileSoon(inst.member.group)
+	}
 	return nil
 }

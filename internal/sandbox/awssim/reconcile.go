@@ -30,6 +30,7 @@ func (s *Sim) reconcile(g *group) {
 	s.replaceUnhealthy(g)
 	s.replaceOld(g)
 	s.refreshStep(g)
+	s.rebalanceCapacity(g)
 	s.scaleOut(g)
 	s.scaleIn(g)
 	s.fillPool(g)
@@ -190,7 +191,7 @@ func (s *Sim) launchFailureText(code, zone, kind string) string {
 
 // arrive puts a member in service.
 func (s *Sim) arrive(m *member) {
-	if m.surplus {
+	if m.surplus && m.replaces == nil {
 		m.group.rebalanced += m.units()
 	}
 	m.surplus, m.fromPool = false, false
