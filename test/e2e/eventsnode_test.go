@@ -135,6 +135,7 @@ func TestSpotNotices(t *testing.T) {
 	id, risky := b.ids[0], b.ids[1]
 	_, err := b.groups.UpdateAutoScalingGroup(b.Context(), &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: &b.group, CapacityRebalance: aws.Bool(true)})
 	b.must(err)
+	b.configure(setting{"capacityRebalancing", "ignore"}) // the one at risk is to run on
 	for _, spot := range []string{id, risky} {
 		b.must(b.control(b.Context(), http.MethodPatch, "instances/"+spot, map[string]any{"lifecycle": "spot"}, nil))
 	}

@@ -36,6 +36,8 @@ type groupXML struct {
 	NewInstancesProtectedFromScaleIn bool
 	CapacityRebalance                bool
 	InstanceLifecyclePolicy          *lifecyclePolicyXML `xml:",omitempty"`
+	WarmPoolConfiguration            *warmPoolXML        `xml:",omitempty"`
+	WarmPoolSize                     int                 `xml:",omitempty"`
 	ServiceLinkedRoleARN             string
 	TrafficSources                   members[string]
 }
@@ -125,7 +127,7 @@ func (s *Sim) groupXML(g *group) groupXML {
 		AutoScalingGroupName: g.name, AutoScalingGroupARN: g.arn, LaunchConfigurationName: g.template.configuration,
 		MinSize: g.min, MaxSize: g.max, DesiredCapacity: g.desired, DefaultCooldown: g.cooldown,
 		AvailabilityZones: memberList(g.zones, same), LoadBalancerNames: memberList(g.balancers, same), TargetGroupARNs: memberList(g.targets, same), HealthCheckType: g.healthCheckType, HealthCheckGracePeriod: g.healthGrace, MaxInstanceLifetime: g.lifetime,
-		Instances: memberList(g.members, s.memberXML), CreatedTime: xmlTime(g.created),
+		Instances: memberList(g.serving(), s.memberXML), CreatedTime: xmlTime(g.created),
 		SuspendedProcesses: memberList(g.suspended, func(p suspension) suspendedXML { return suspendedXML{p.process, p.reason} }),
 		VPCZoneIdentifier:  g.zoneIdentifier, Tags: memberList(g.tags, g.tagXML),
 		TerminationPolicies: memberList(g.policies, same), NewInstancesProtectedFromScaleIn: g.protectNew, CapacityRebalance: g.capacityRebalance,
@@ -133,6 +135,9 @@ func (s *Sim) groupXML(g *group) groupXML {
 	}
 	if len(g.policies) == 0 {
 		out.TerminationPolicies.Member = []string{"Default"}
+	}
+	if g.warm != nil {
+		out.WarmPoolConfiguration, out.WarmPoolSize = g.warm.xml(), len(g.pool())
 	}
 	if g.retention != "" {
 		out.InstanceLifecyclePolicy = &lifecyclePolicyXML{g.retention}

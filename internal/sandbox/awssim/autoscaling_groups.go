@@ -263,11 +263,11 @@ func (s *Sim) deleteGroup(r *request) (any, error) {
 // finishDelete lets the members go, without their hooks, and the group after them.
 func (s *Sim) finishDelete(g *group) {
 	for _, m := range slices.Clone(g.members) {
-		if m.state == stateTerminating || m.state == stateTerminatingProceed {
+		if m.state == m.named(stateTerminating) || m.state == m.named(stateTerminatingProceed) {
 			continue
 		}
 		s.begin(m, CauseCall, "Terminating EC2 instance", "At "+stamp(time.Now())+" an instance was taken out of service in response to a user request to delete the group.")
-		s.setState(m, stateTerminating)
+		s.setState(m, m.named(stateTerminating))
 		s.shutDown(m)
 	}
 	if len(g.members) == 0 {

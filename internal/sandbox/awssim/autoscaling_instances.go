@@ -250,6 +250,9 @@ func (s *Sim) terminateInGroup(r *request) (any, error) {
 			return nil, activityInProgress(a)
 		}
 	}
+	if decrement && m.warm {
+		return nil, validation("The instance %s is in the warm pool of AutoScalingGroup %s: its termination does not change the desired capacity.", id, g.name)
+	}
 	if decrement && g.desired-m.units() < g.min {
 		return nil, validation("Currently, desiredSize equals minSize (%d). Terminating instance without replacement will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or lower group's min size.", g.min)
 	}

@@ -32,6 +32,9 @@ const (
 	VersionHidden = "hidden" // an instance of a group that names no version of its template shows none either, the default
 	VersionShown  = "shown"  // it shows the number of the version that it was launched from
 
+	RebalanceReplaces = "replace" // Capacity Rebalancing replaces an instance at risk, the default
+	RebalanceIgnores  = "ignore"  // it is told of and nothing follows
+
 	HookChangeApplies = "applies"     // a changed hook counts for what waits for it, its timeout from the next heartbeat; the default
 	HookChangeNewOnly = "new-actions" // what waits keeps the terms it began with
 )
@@ -92,6 +95,8 @@ type Config struct {
 	HookChange        string `json:"hookChange"`
 	PendingScaleIn    string `json:"pendingScaleIn"`
 	UnnamedVersion    string `json:"unnamedVersion"`
+
+	CapacityRebalancing string `json:"capacityRebalancing"` // of groups that ask for it
 
 	InstanceType         string `json:"instanceType"`         // where the group names none
 	RootDeviceType       string `json:"rootDeviceType"`       // ebs or instance-store
@@ -154,6 +159,7 @@ func (c Config) withDefaults() Config {
 	str(&c.HookChange, HookChangeApplies)
 	str(&c.PendingScaleIn, PendingSpare)
 	str(&c.UnnamedVersion, VersionHidden)
+	str(&c.CapacityRebalancing, RebalanceReplaces)
 	str(&c.NodeLeaves, LeaveNotReady)
 	str(&c.InstanceType, "m5.large")
 	str(&c.RootDeviceType, "ebs")
@@ -193,6 +199,7 @@ func (c Config) validate() error {
 		{"hookChange", c.HookChange, []string{HookChangeApplies, HookChangeNewOnly}},
 		{"pendingScaleIn", c.PendingScaleIn, []string{PendingSpare, PendingTake}},
 		{"unnamedVersion", c.UnnamedVersion, []string{VersionHidden, VersionShown}},
+		{"capacityRebalancing", c.CapacityRebalancing, []string{RebalanceReplaces, RebalanceIgnores}},
 		{"nodeLeaves", c.NodeLeaves, []string{LeaveNotReady, LeaveDeleted}},
 		{"rootDeviceType", c.RootDeviceType, []string{"ebs", "instance-store"}},
 	} {

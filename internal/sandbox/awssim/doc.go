@@ -47,7 +47,8 @@
 //	POST   /_sim/instances/{id}/rejoin       its Node deleted and registered anew: same name, another UID, nothing kept
 //	POST   /_sim/groups/{name}/azrebalance   moves one instance to the emptiest zone
 //	POST   /_sim/instances/{id}/spot-interruption         warns now, and takes the spot instance after spotNotice
-//	POST   /_sim/instances/{id}/rebalance-recommendation  says that a spot instance is at risk
+//	POST   /_sim/instances/{id}/rebalance-recommendation  says that a spot instance is at risk; a group
+//	                                         with Capacity Rebalancing replaces it
 //	POST   /_sim/alarms                      {"name":"hot","state":"ALARM","previousState":"OK","instanceId":"i-…","via":"eventbridge"};
 //	                                         or "asgName"; "via":"sns" or "sns-raw" with "queue" and perhaps "topicArn"; "time"
 //	POST   /_sim/events                      an event of EventBridge, put on the bus as it is; answers with what the rules did with it
@@ -81,8 +82,8 @@
 // the kinds above there are throttling, scaling-activity
 // (ScalingActivityInProgress), contention (ResourceContention) and
 // resource-in-use (ResourceInUse); only those that the call can meet are drawn,
-// and none of them lasts. The setting
-// staleReads has Describe* answer with what was true up to that long ago.
+// and none of them lasts. The setting staleReads has Describe* answer with what
+// was true up to that long ago.
 //
 // Each instance has a root volume of rootVolumeSize GiB, which goes when it is
 // terminated; DescribeVolumes shows it and those added. Volumes that stay after
@@ -109,16 +110,28 @@
 //
 // Whether scale-in takes Pending instances is not said either; the guide only
 // says that a suspended Terminate does not protect them (the setting
-// pendingScaleIn).
+// pendingScaleIn). Nor is it said whether an instance shows the version of its
+// launch template where its group names none (the setting unnamedVersion).
 //
 // No source gives the words of ExitStandby's refusals (Launch suspended, at
-// MaxSize), of a MaxInstanceLifetime out of bounds and of what it brings about, and of ScalingActivityInProgress for one instance; they follow the
-// style of those known. Answers are consistent at once unless [Config.StaleReads]
+// MaxSize), of a MaxInstanceLifetime out of bounds and of what it brings about,
+// of ScalingActivityInProgress for one instance, of a TerminateInstances that
+// disableApiStop refuses, and of what unknown parameters are told outside EC2;
+// they follow the style of those known. One instance that is protected has EC2
+// refuse the whole call, also for instances of other zones. Health checks know
+// no grace period.
+//
+// Of warm pools there are the states Stopped and Running. Only a scale-in
+// returns instances to one, without another launch hook, and what happens to an
+// instance in the pool is not noticed. Capacity Rebalancing waits for the new
+// instance however long it takes, and asks for no protection from scale-in. An end from outside is not
+// noticed of a retained instance either.
+//
+// Answers are consistent at once unless [Config.StaleReads]
 // says how far they may lag, as those of AWS do; a lagging answer shows one past
-// moment as a whole, never parts of two. Cooldowns, warm pools, scaling
-// policies, load balancer health and instance weights by type are left out: a
-// mixed instances group always launches its first override. A launch template's
-// image is shown as it was given: no parameter of Systems Manager is resolved. A
+// moment as a whole, never parts of two. Cooldowns, scaling policies, load
+// balancer health and instance weights by type are left out: a mixed instances
+// group always launches its first override. A launch template's image is shown as it was given: no parameter of Systems Manager is resolved. A
 // group takes a version that its template does not have, which AWS refuses.
 // AZRebalance acts when told to, or by itself with the setting
 // azRebalance; it sees no zone that the group has left. An instance refresh

@@ -25,11 +25,13 @@ const (
 	CauseScaleOut    = "scale-out"    // capacity below desired
 	CauseScaleIn     = "scale-in"     // capacity above desired: the group chose the member
 	CauseAZRebalance = "az-rebalance" // the launch above desired, and the termination that follows it
+	CauseRebalance   = "rebalance"    // Capacity Rebalancing: the launch for an instance at risk, and the end of that one
 	CauseUnhealthy   = "unhealthy"    // found dead, or called unhealthy
 	CauseRefresh     = "refresh"      // an instance refresh
 	CauseLifetime    = "lifetime"     // older than the group's maximum instance lifetime
 	CauseHook        = "hook"         // a launch abandoned by its lifecycle hook
 	CauseTimeout     = "timeout"      // the time of a lifecycle action was over
+	CauseWarmPool    = "warm-pool"    // the size of the warm pool
 	CauseSpot        = "spot"         // EC2 took a spot instance back
 )
 

@@ -35,7 +35,7 @@ type group struct {
 	mixed             *mixedPolicy
 	policies          []string
 	protectNew        bool
-	capacityRebalance bool // told, not acted on
+	capacityRebalance bool // what is at risk is replaced
 	cooldown          int
 	healthCheckType   string
 	balancers         []string // names of load balancers, told and nothing more
@@ -49,6 +49,7 @@ type group struct {
 	members           []*member
 	activities        []*activity // oldest first
 	refreshes         []*refresh  // oldest first
+	warm              *warmPool   // nil: none
 	deleting          bool
 
 	cause          string // why capacity is about to change, for the next activities
@@ -108,10 +109,15 @@ type member struct {
 	protected bool
 	weight    string
 	template  template
-	unnamed   bool // the group named no version of its template
-	surplus   bool // launched above desired by AZRebalance: counts once in service
-	notBack   bool // came out of standby without running
-	abandoned bool // a termination hook of it ended in ABANDON
+	unnamed   bool    // the group named no version of its template
+	surplus   bool    // launched above desired to rebalance: counts once in service
+	notBack   bool    // came out of standby without running
+	abandoned bool    // a termination hook of it ended in ABANDON
+	warm      bool    // in the warm pool, or on the way there
+	fromPool  bool    // on the way out of it into service
+	reuse     bool    // on the way from service into it
+	atRisk    bool    // EC2 recommends to rebalance it
+	replaces  *member // the one at risk that Capacity Rebalancing launched it for
 	activity  *activity
 	actions   []*action // those it waits for, by the order of their hooks
 }
@@ -168,8 +174,19 @@ func (m *member) pending() bool {
 }
 
 func (m *member) terminating() bool {
-	return m.state == stateTerminating || m.state == stateTerminatingWait ||
-		m.state == stateTerminatingProceed || m.state == stateTerminated
+	switch strings.TrimPrefix(m.state, warmed) {
+	case stateTerminating, stateTerminatingWait, stateTerminatingProceed, stateTerminated:
+		return true
+	}
+	return false
+}
+
+// named is a state as it is called for a member of the warm pool, or of the group.
+func (m *member) named(state string) string {
+	if m.warm {
+		return warmed + state
+	}
+	return state
 }
 
 // counts towards desired capacity: in service, or on the way there.

@@ -12,7 +12,7 @@ import (
 // like, and what AWS refuses. All others are the account's.
 var groupSettings = []string{
 	"boot", "nodeJoin", "nodeReady", "enteringStandby", "exitingStandby", "detaching", "stopping", "starting", "terminating",
-	"reconcile", "healthCheck", "spotNotice", "launchRetry", "nodeNaming", "detachFromStandby", "exitStandbyAtMax", "pendingScaleIn",
+	"reconcile", "healthCheck", "spotNotice", "launchRetry", "nodeNaming", "detachFromStandby", "exitStandbyAtMax", "pendingScaleIn", "capacityRebalancing",
 	"launchFailure", "nodeNeverJoins", "nodeNeverReady", "spot", "instanceType",
 }
 

@@ -43,9 +43,9 @@ func (s *Sim) runHooks(m *member, transition string) {
 		return
 	}
 	if transition == hookLaunching {
-		s.setState(m, statePendingWait)
+		s.setState(m, m.named(statePendingWait))
 	} else {
-		s.setState(m, stateTerminatingWait)
+		s.setState(m, m.named(stateTerminatingWait))
 	}
 	m.activity.code = activityMidLifecycle
 	for _, a := range m.actions {
@@ -102,7 +102,7 @@ func (s *Sim) end(m *member, a *action, result string, by origin) {
 // where the group's instance lifecycle policy says so.
 func (s *Sim) complete(m *member, a *action, result string, by origin) {
 	s.end(m, a, result, by)
-	launching := m.state == statePendingWait
+	launching := m.state == m.named(statePendingWait)
 	if result == "ABANDON" {
 		for len(m.actions) > 0 {
 			s.end(m, m.actions[0], result, by)
@@ -121,7 +121,7 @@ func (s *Sim) complete(m *member, a *action, result string, by origin) {
 	if launching {
 		transition, state = hookLaunching, statePendingProceed
 	}
-	s.setState(m, state)
+	s.setState(m, m.named(state))
 	m.activity.code = activityInProgressCode
 	// The state is there to be seen, if briefly.
 	s.afterMember(m, s.configOf(m.group.name).Reconcile, func() { s.proceed(m, transition) })
@@ -133,6 +133,10 @@ func (s *Sim) proceed(m *member, transition string) {
 			s.retain(m)
 			return
 		}
+		if m.reuse && !m.inst.dead() && m.group.pooling() {
+			s.returnToPool(m)
+			return
+		}
 		s.shutDown(m)
 		return
 	}
@@ -140,6 +144,10 @@ func (s *Sim) proceed(m *member, transition string) {
 		reason := "Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: " + m.inst.reasonMessage
 		m.activity.finish(activityCancelled, reason)
 		s.terminateMember(m, CauseUnhealthy, "At "+stamp(time.Now())+" an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped.")
+		return
+	}
+	if m.warm {
+		s.rest(m)
 		return
 	}
 	s.arrive(m)

@@ -42,6 +42,7 @@ type instance struct {
 
 	// The Kubernetes side, fixed at launch.
 	joins      bool
+	pooled     bool // in a warm pool: its bootstrap waits with joining until it leaves it
 	nodeLabels map[string]string
 	nodeName   string
 	nodeStep   int // counts what befalls its Node, so that a late appointment sees it is stale
@@ -119,7 +120,7 @@ func (s *Sim) boot(inst *instance, d time.Duration) {
 	s.afterInstance(inst, d, func() {
 		s.setInstanceState(inst, ec2Running)
 		inst.reasonCode, inst.reasonMessage, inst.transitionReason = "", "", ""
-		if inst.joins {
+		if inst.joins && !inst.pooled {
 			s.afterInstance(inst, s.configOf(inst.home).NodeJoin, func() { s.joinNode(inst) })
 		}
 	})

@@ -41,8 +41,18 @@ type lifecycleDetail struct {
 // hook's own target.
 func (s *Sim) announce(m *member, a *action) {
 	kind, from, to := "EC2 Instance-terminate Lifecycle Action", "AutoScalingGroup", "EC2"
-	if a.hook.transition == hookLaunching {
+	switch launches := a.hook.transition == hookLaunching; {
+	case launches:
 		kind, from, to = "EC2 Instance-launch Lifecycle Action", "EC2", "AutoScalingGroup"
+		if m.warm {
+			to = "WarmPool"
+		} else if m.fromPool {
+			from = "WarmPool"
+		}
+	case m.warm:
+		from = "WarmPool"
+	case m.reuse:
+		to = "WarmPool"
 	}
 	s.emit("aws.autoscaling", kind, a.began, lifecycleDetail{
 		a.token, m.group.name, a.hook.name, m.inst.id, a.hook.transition, a.hook.notification, from, to,
@@ -117,7 +127,8 @@ func (s *Sim) InterruptSpot(id string) error {
 	return nil
 }
 
-// RecommendRebalance says that a spot instance is at risk; nothing follows.
+// RecommendRebalance says that a spot instance is at risk. A group with
+// Capacity Rebalancing replaces it.
 func (s *Sim) RecommendRebalance(id string) error {
 	s.mu.Lock()
 	defer s.release()
@@ -127,5 +138,9 @@ func (s *Sim) RecommendRebalance(id string) error {
 		return err
 	}
 	s.emit("aws.ec2", "EC2 Instance Rebalance Recommendation", time.Now(), map[string]string{"instance-id": inst.id}, s.instanceARN(inst.id))
+	if inst.member != nil {
+		inst.member.atRisk = true
+		s.reconcileSoon(inst.member.group)
+	}
 	return nil
 }

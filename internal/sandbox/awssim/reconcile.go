@@ -30,8 +30,10 @@ func (s *Sim) reconcile(g *group) {
 	s.replaceUnhealthy(g)
 	s.replaceOld(g)
 	s.refreshStep(g)
+	s.rebalanceCapacity(g)
 	s.scaleOut(g)
 	s.scaleIn(g)
+	s.fillPool(g)
 	s.rebalanceLater(g)
 }
 
@@ -115,7 +117,9 @@ func (s *Sim) scaleOut(g *group) {
 		was := g.capacity()
 		cause := fmt.Sprintf("%sAt %s an instance was started in response to a difference between desired and actual capacity, increasing the capacity from %d to %d.",
 			g.takeCause(), stamp(time.Now()), was, was+1)
-		if s.launch(g, CauseScaleOut, g.emptiestZone(), cause) == nil {
+		if m := g.warmest(); m != nil {
+			s.takeFromPool(m, cause)
+		} else if s.launch(g, CauseScaleOut, g.emptiestZone(), cause) == nil {
 			return
 		}
 	}
@@ -142,10 +146,12 @@ func (s *Sim) launch(g *group, why, zone, cause string) *member {
 	inst := s.newInstance(s.origin(why), g.name, zone, kind, tags)
 	inst.nodeLabels, inst.image = nodeLabelsOf(g), cmp.Or(o.image, version.image, standardImage)
 	m := &member{inst: inst, group: g, healthy: true, protected: g.protectNew, weight: weight, template: t, unnamed: o.template.version == ""}
+	m.warm = why == CauseWarmPool
+	inst.pooled = m.warm
 	inst.member = m
 	g.members = append(g.members, m)
 	s.begin(m, why, "Launching a new EC2 instance", cause).code = activityPreInService
-	s.setState(m, statePending)
+	s.setState(m, m.named(statePending))
 	s.boot(inst, s.configOf(g.name).Boot)
 	s.afterMember(m, s.configOf(g.name).Boot, func() { s.runHooks(m, hookLaunching) })
 	return m
@@ -185,10 +191,10 @@ func (s *Sim) launchFailureText(code, zone, kind string) string {
 
 // arrive puts a member in service.
 func (s *Sim) arrive(m *member) {
-	if m.surplus {
+	if m.surplus && m.replaces == nil {
 		m.group.rebalanced += m.units()
 	}
-	m.surplus = false
+	m.surplus, m.fromPool = false, false
 	s.setState(m, stateInService)
 	m.activity.finish(activitySuccessful, "")
 }
@@ -241,6 +247,7 @@ func (s *Sim) scaleIn(g *group) {
 			why = CauseAZRebalance
 			g.rebalanced = max(0, g.rebalanced-victim.units())
 		}
+		victim.reuse = g.takesBack()
 		was := g.capacity()
 		now := stamp(time.Now())
 		s.terminateMember(victim, why, fmt.Sprintf("%sAt %s an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from %d to %d.  At %s instance %s was selected for termination.",
@@ -251,7 +258,7 @@ func (s *Sim) scaleIn(g *group) {
 // terminateMember begins the end of a member, by way of its hooks.
 func (s *Sim) terminateMember(m *member, why, cause string) *activity {
 	a := s.begin(m, why, "Terminating EC2 instance", cause)
-	s.setState(m, stateTerminating)
+	s.setState(m, m.named(stateTerminating))
 	s.runHooks(m, hookTerminating)
 	return a
 }
@@ -260,7 +267,7 @@ func (s *Sim) terminateMember(m *member, why, cause string) *activity {
 func (s *Sim) shutDown(m *member) {
 	s.terminateInstance(m.inst, m.origin)
 	s.afterMember(m, s.configOf(m.group.name).Terminating, func() {
-		s.setState(m, stateTerminated)
+		s.setState(m, m.named(stateTerminated))
 		m.activity.finish(activitySuccessful, "")
 		s.leave(m)
 	})

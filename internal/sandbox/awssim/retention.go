@@ -31,6 +31,7 @@ func (g *group) readRetention(p params) error {
 // of capacity and out of every process of the group, until a call asks for its
 // end ("Manage retained instances", Amazon EC2 Auto Scaling User Guide).
 func (s *Sim) retain(m *member) {
+	m.reuse = false
 	s.setState(m, stateRetained)
 	m.activity.finish(activitySuccessful, "")
 }
