@@ -24,6 +24,9 @@ import (
 // remaining is what is there that costs money or is in the way.
 func (s *simulated) remaining(t *testing.T) (out []string) {
 	t.Helper()
+	if err := s.sim.Configure(func(c *awssim.Config) { c.StaleReads, c.FaultRate = 0, 0 }); err != nil {
+		t.Fatal(err)
+	}
 	for _, g := range s.sim.State().Groups {
 		out = append(out, "group "+g.Name)
 	}

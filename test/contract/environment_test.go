@@ -20,7 +20,7 @@ func fromEnvironment(ctx context.Context, getenv func(string) string) (account, 
 	}
 	a := account{
 		cfg: cfg, subnet: getenv("CONTRACT_SUBNET"), beside: getenv("CONTRACT_BESIDE") == "1", out: os.Stderr,
-		limit: 45 * time.Minute, pace: pace{poll: 3 * time.Second, patience: 10 * time.Minute},
+		limit: 45 * time.Minute, pace: pace{poll: 2 * time.Second, patience: 10 * time.Minute},
 	}
 	a.ask = func(question string) error { return askOnTerminal(question, getenv("CONTRACT_YES") == "1") }
 	return a, nil

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,14 +21,14 @@ func hookChecks() []check {
 		{"PutLifecycleHook twice leaves one hook, whose global timeout is a hundred heartbeats", func(w *world) {
 			w.ok(w.putHook(600))
 			w.ok(w.putHook(900))
-			w.soon("the hook's heartbeat timeout", 900, func() any {
+			w.soon("the hook's heartbeat and global timeout", "900 90000", func() any {
 				out, err := w.asg.DescribeLifecycleHooks(w.ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: aws.String(w.name()), LifecycleHookNames: []string{hookName}})
 				w.ok(err)
 				if len(out.LifecycleHooks) != 1 {
 					return len(out.LifecycleHooks)
 				}
-				w.want(aws.ToInt32(out.LifecycleHooks[0].GlobalTimeout), 90000, "global timeout")
-				return aws.ToInt32(out.LifecycleHooks[0].HeartbeatTimeout)
+				h := out.LifecycleHooks[0]
+				return fmt.Sprint(aws.ToInt32(h.HeartbeatTimeout), " ", aws.ToInt32(h.GlobalTimeout))
 			})
 		}},
 		{"without a lifecycle action a heartbeat and a completion are refused, by instance id and by token", func(w *world) {
@@ -107,7 +108,7 @@ func (w *world) complete(id, token *string, result string) error {
 // accepted asks again for a while: AWS can say that there is no active action just after it said that there is one.
 func (w *world) accepted(what string, call func() error) {
 	w.Helper()
-	w.eventually("it is accepted "+what, func() (bool, string) {
+	w.once("it is accepted "+what, func() (bool, string) {
 		err := call()
 		if err != nil && code(err) != "ValidationError" {
 			w.ok(err)
@@ -119,7 +120,7 @@ func (w *world) accepted(what string, call func() error) {
 // event waits for the event of a termination and returns its token.
 func (w *world) event(id string) (token string) {
 	w.Helper()
-	w.eventually("the event of instance "+id+" arrives", func() (bool, string) {
+	w.once("the event of instance "+id+" arrives", func() (bool, string) {
 		out, err := w.sqs.ReceiveMessage(w.ctx, &sqs.ReceiveMessageInput{QueueUrl: aws.String(w.queueURL), MaxNumberOfMessages: 10, WaitTimeSeconds: 1})
 		w.ok(err)
 		for _, m := range out.Messages {

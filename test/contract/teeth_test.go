@@ -99,6 +99,27 @@ func TestWhatIsUnsettledIsSaid(t *testing.T) {
 	}
 }
 
+// A real account is busier than the simulator.
+func TestTheSuiteHolds(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*awssim.Config)
+	}{
+		{"where answers lag behind", func(c *awssim.Config) { c.StaleReads = 2 * time.Millisecond }},
+		{"where calls are throttled and fail", func(c *awssim.Config) {
+			c.FaultRate = 0.03
+			c.FaultKinds = []string{awssim.ChanceThrottling, awssim.ChanceScalingActivity, awssim.ChanceContention, awssim.FaultErrorBefore}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			names, findings := failing(t, false, c.change, nil)
+			if len(names)+len(findings) > 0 {
+				t.Errorf("%v fail, findings %q", names, findings)
+			}
+		})
+	}
+}
+
 func TestPanicOfACheckFailsItAlone(t *testing.T) {
 	var r record
 	new(shared).play(t.Context(), &r, &fixture{}, check{"boom", func(*world) { panic("boom") }})

@@ -104,8 +104,20 @@ func (w *world) need(id, what string) string {
 	return id
 }
 
-// eventually polls until a condition holds.
+// eventually polls until a condition holds twice in a row: an answer of AWS can be older than the one before it.
 func (w *world) eventually(what string, condition func() (holds bool, status string)) {
+	w.Helper()
+	before := false
+	w.once(what, func() (bool, string) {
+		holds, status := condition()
+		done := holds && before
+		before = holds
+		return done, status
+	})
+}
+
+// once polls until a condition holds: for one that changes something, such as a call that is to be accepted.
+func (w *world) once(what string, condition func() (holds bool, status string)) {
 	w.Helper()
 	w.ok(w.until(w.ctx, what, func(context.Context) (bool, string, error) {
 		holds, status := condition()
