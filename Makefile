@@ -18,7 +18,7 @@ GOTEST = @mkdir -p $(REPORTS) && $(GOTESTSUM) --jsonfile-timing-events $(REPORTS
 PARTS := @MAKE='$(MAKE)' REPORTS=$(REPORTS) GOTESTSUM=$(GOTESTSUM) test/parts.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help build image check test lint unit crashes schedules templates docs e2e demo sandbox-up sandbox-down bench soak compat
+.PHONY: help build image check test lint unit crashes schedules templates docs e2e demo sandbox-up sandbox-down bench soak compat contract
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +44,12 @@ lint: $(LINT) ## lint the code, import doors included
 CRASHES := ^(TestCrashAtEveryCall|TestFleetOfManyNodes)$$
 
 unit: $(GOTESTSUM) ## unit tests, whole recycles against the simulator
-	$(GOTEST) -timeout 15m -skip '^TestRandomSchedules$$|$(CRASHES)' ./cmd/... ./internal/...
+	$(GOTEST) -timeout 15m -skip '^TestRandomSchedules$$|$(CRASHES)' ./cmd/... ./internal/... ./test/contract/...
+
+# Not by go test, which would neither pass on a signal nor let a run clean up that takes longer than its timeout.
+contract: ## hold AWS to what recycles rely on: simulated, or real with CONTRACT_AWS=1 CONTRACT_SUBNET=subnet-…
+	go test -c -o bin/contract.test ./test/contract
+	@cd test/contract && ../../bin/contract.test -test.v -test.run '^TestContract$$'
 
 crashes: $(GOTESTSUM) ## a crash at every call of a recycle, and fleets of many nodes
 	$(GOTEST) -timeout 15m -run '$(CRASHES)' ./internal/cli

@@ -61,6 +61,8 @@ func defaultBus(name string) error {
 
 type putRuleInput struct {
 	Name, EventPattern, State, Description, EventBusName string
+
+	Tags []struct{ Key, Value string } // taken, shown nowhere
 }
 
 func (s *Sim) putRule(_ *request, in putRuleInput) (any, error) {
