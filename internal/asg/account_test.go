@@ -100,7 +100,7 @@ func (a *account) onStandby() (baseline []string) {
 	a.Helper()
 	baseline, err := a.client.Baseline(a.Context(), a.target(a.ids[0]))
 	a.must(err)
-	_, err = a.client.Advance(a.Context(), group, a.ids[0], baseline)
+	_, err = a.client.Advance(a.Context(), asg.Group{Name: group}, a.ids[0], baseline)
 	a.must(err)
 	time.Sleep(3 * time.Minute)
 	a.sim.ForgetCalls()

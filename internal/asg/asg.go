@@ -134,7 +134,11 @@ type Group struct {
 	Tags              map[string]string
 	Weighted          bool
 	Rebalances        bool
+	ReadAt            time.Time
 }
+
+// Fresh reports that the group was read a moment ago: what depends on it needs no other read, as each may lag by as much.
+func (g Group) Fresh() bool { return time.Since(g.ReadAt) < 2*time.Second }
 
 // Suspends reports whether a process of the group is suspended, by whomever.
 func (g Group) Suspends(process string) bool { return slices.Contains(g.Suspended, process) }

@@ -24,7 +24,7 @@ func TestAdvanceAsksForStandbyOnce(t *testing.T) {
 	inAccount(t, 1, 5, nil, func(a *account) {
 		var states []string
 		for range 20 {
-			h, err := a.client.Advance(a.Context(), group, a.ids[0], a.ids)
+			h, err := a.client.Advance(a.Context(), asg.Group{Name: group}, a.ids[0], a.ids)
 			a.must(err)
 			states = append(states, h.Lifecycle)
 			if h.Stands() && len(h.Candidates) > 0 {
@@ -60,7 +60,7 @@ func TestAdvanceOnAnInstanceThatSomeoneElseMoves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inAccount(t, 1, 5, nil, func(a *account) {
 				c.happens(a)
-				if _, err := a.client.Advance(a.Context(), group, a.ids[0], a.ids); err == nil || !strings.Contains(err.Error(), c.message) {
+				if _, err := a.client.Advance(a.Context(), asg.Group{Name: group}, a.ids[0], a.ids); err == nil || !strings.Contains(err.Error(), c.message) {
 					a.Errorf("error %v", err)
 				}
 			})
@@ -96,7 +96,7 @@ func TestDetach(t *testing.T) {
 				a.sim.ForgetCalls()
 				ctx, cancel := a.soon()
 				defer cancel()
-				after, err := a.client.Detach(ctx, group, a.ids[0], true, ready)
+				after, _, err := a.client.Detach(ctx, asg.Group{Name: group}, a.ids[0], true, ready)
 				a.must(err)
 				if diff := cmp.Diff(c.calls, a.actions()); diff != "" {
 					a.Errorf("calls (-want +got):\n%s", diff)
@@ -104,7 +104,7 @@ func TestDetach(t *testing.T) {
 				if differences := asg.Compare(before, after, a.ids[0]); len(differences) > 0 {
 					a.Errorf("differences: %v", differences)
 				}
-				if again, err := a.client.Detach(ctx, group, a.ids[0], true, ready); err != nil || len(again.Members) != len(after.Members) {
+				if again, _, err := a.client.Detach(ctx, asg.Group{Name: group}, a.ids[0], true, ready); err != nil || len(again.Members) != len(after.Members) {
 					a.Errorf("the second time: %v, %v", again, err)
 				}
 				a.settled(3, 3)
@@ -116,11 +116,11 @@ func TestDetach(t *testing.T) {
 func TestDetachThatIsRefused(t *testing.T) {
 	inAccount(t, 1, 3, func(c *awssim.Config) { c.DetachFromStandby = awssim.DetachRefuse }, func(a *account) {
 		a.onStandby()
-		if _, err := a.client.Detach(a.Context(), group, a.ids[0], false, ready); !awserr.IsWrongState(err) || !strings.Contains(hint.Of(err), "action=terminate") {
+		if _, _, err := a.client.Detach(a.Context(), asg.Group{Name: group}, a.ids[0], false, ready); !awserr.IsWrongState(err) || !strings.Contains(hint.Of(err), "action=terminate") {
 			a.Errorf("one that is to be stopped: error %v, hint %q", err, hint.Of(err))
 		}
 		busy := errors.New("a pod that matters has come")
-		if _, err := a.client.Detach(a.Context(), group, a.ids[0], true, func(context.Context) error { return busy }); !errors.Is(err, busy) {
+		if _, _, err := a.client.Detach(a.Context(), asg.Group{Name: group}, a.ids[0], true, func(context.Context) error { return busy }); !errors.Is(err, busy) {
 			a.Errorf("one that may not go yet: error %v", err)
 		}
 		if slices.Contains(a.actions(), "TerminateInstanceInAutoScalingGroup") {
@@ -137,7 +137,7 @@ func TestDetachOfAnInstanceThatTheGroupTerminates(t *testing.T) {
 		a.must(err)
 		ctx, cancel := a.soon()
 		defer cancel()
-		g, err := a.client.Detach(ctx, group, a.ids[0], false, ready)
+		g, _, err := a.client.Detach(ctx, asg.Group{Name: group}, a.ids[0], false, ready)
 		if _, member := g.Member(a.ids[0]); member || err != nil || slices.Contains(a.actions(), "DetachInstances") {
 			a.Errorf("member %t, error %v, calls %v", member, err, a.actions())
 		}
@@ -172,7 +172,7 @@ func TestShutDown(t *testing.T) {
 				}
 				ctx, cancel := a.soon()
 				defer cancel()
-				a.must(a.client.ShutDown(ctx, id, c.action, func(context.Context) error { return nil }))
+				a.must(a.client.ShutDown(ctx, id, c.action, false, func(context.Context) error { return nil }))
 				if state := a.state(id); state != c.state {
 					a.Errorf("instance is %s", state)
 				}
@@ -190,10 +190,10 @@ func TestShutDownOfWhatCannotBeStopped(t *testing.T) {
 		a.must(err)
 		time.Sleep(time.Minute)
 		a.must(a.sim.ChangeInstance(id, "instance-store", ""))
-		if err := a.client.ShutDown(a.Context(), id, asg.Stop{}, func(context.Context) error { return nil }); err == nil || hint.Of(err) != "submit again with action=terminate" {
+		if err := a.client.ShutDown(a.Context(), id, asg.Stop{}, false, func(context.Context) error { return nil }); err == nil || hint.Of(err) != "submit again with action=terminate" {
 			a.Errorf("error %v, hint %q", err, hint.Of(err))
 		}
-		a.must(a.client.ShutDown(a.Context(), id, asg.Terminate{}, func(context.Context) error { return nil }))
+		a.must(a.client.ShutDown(a.Context(), id, asg.Terminate{}, false, func(context.Context) error { return nil }))
 	})
 }
 
@@ -404,7 +404,7 @@ func TestBringBackWhileALaunchSucceeds(t *testing.T) {
 func TestBringBackOfWhatIsGone(t *testing.T) {
 	inAccount(t, 1, 5, nil, func(a *account) {
 		a.onStandby()
-		_, err := a.client.Detach(a.Context(), group, a.ids[0], false, ready)
+		_, _, err := a.client.Detach(a.Context(), asg.Group{Name: group}, a.ids[0], false, ready)
 		a.must(err)
 		if _, err := a.bringBack(a.Context(), a.ids); err == nil || !strings.Contains(err.Error(), "it is no longer a member of Auto Scaling group") {
 			a.Errorf("error %v", err)

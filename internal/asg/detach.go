@@ -74,18 +74,20 @@ func (c *Client) UnmarkRetiring(ctx context.Context, id string) error {
 	return nil
 }
 
-// Detach takes a target on standby out of its group, and returns the group as it is when the target is gone from it.
+// Detach takes a target on standby out of its group, and returns the group as it is when the target is gone from it. The group is
+// read again unless it was read a moment ago.
 //
 // The desired capacity must not be decremented: it already counts the replacement, and Auto Scaling would terminate another
 // instance (https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-detach-attach-instances.html). Should AWS
 // refuse to detach from Standby all the same, an instance that may be terminated is terminated by its group, once ready returns no
-// error.
-func (c *Client) Detach(ctx context.Context, group, id string, mayTerminate bool, ready func(context.Context) error) (Group, error) {
-	var g Group
-	asked, refused := false, false
-	err := c.Wait.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
-		if g, err = c.Group(ctx, group); err != nil {
-			return false, "", err
+// error; terminates says so.
+func (c *Client) Detach(ctx context.Context, g Group, id string, mayTerminate bool, ready func(context.Context) error) (after Group, terminates bool, err error) {
+	asked, refused, group := false, false, g.Name
+	err = c.Wait.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
+		if asked || refused || !g.Fresh() {
+			if g, err = c.Group(ctx, group); err != nil {
+				return false, "", err
+			}
 		}
 		m, member := g.Member(id)
 		if !member {
@@ -99,7 +101,7 @@ func (c *Client) Detach(ctx context.Context, group, id string, mayTerminate bool
 			if err := ready(ctx); err != nil {
 				return false, "", err
 			}
-			asked = true
+			asked, terminates = true, true
 			return false, status, c.retriable(c.terminateInGroup(ctx, id), &asked)
 		case m.Lifecycle == Standby:
 			c.Log.InfoContext(ctx, "detaching instance", "instance", id, "asg", group)
@@ -124,7 +126,7 @@ func (c *Client) Detach(ctx context.Context, group, id string, mayTerminate bool
 			return false, "", fmt.Errorf("detaching instance %q: Auto Scaling group %q moved it to lifecycle state %q", id, group, m.Lifecycle)
 		}
 	})
-	return g, err
+	return g, terminates, err
 }
 
 func (c *Client) terminateInGroup(ctx context.Context, id string) error {
@@ -174,10 +176,17 @@ func (c *Client) exitStandby(ctx context.Context, g Group, id string) error {
 const forgottenAfter = 2 * time.Minute
 
 // ShutDown stops or terminates an instance that belongs to no group and waits until that is done. Each time before it acts
-// it asks ready, whose error ends it.
-func (c *Client) ShutDown(ctx context.Context, id string, action Action, ready func(context.Context) error) error {
+// it asks ready, whose error ends it. One that is known to run is not looked at first.
+func (c *Client) ShutDown(ctx context.Context, id string, action Action, runs bool, ready func(context.Context) error) error {
 	var missing time.Time // since when EC2 does not know it
 	return c.Wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		if runs {
+			runs = false
+			if err := ready(ctx); err != nil {
+				return false, "", err
+			}
+			return false, "instance " + id + " is running", c.shutDown(ctx, id, action)
+		}
 		i, err := c.Instance(ctx, id)
 		if errors.Is(err, ErrUnknown) { // EC2 is eventually consistent; an hour after its end it has forgotten an instance
 			if missing.IsZero() {

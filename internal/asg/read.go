@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -128,6 +129,7 @@ func (c *Client) Group(ctx context.Context, name string) (Group, error) {
 		return Group{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, errNoGroup)
 	}
 	g := fromAutoScaling(out.AutoScalingGroups[0])
+	g.ReadAt = time.Now()
 	c.guard.note("group "+g.Name, g.Tags)
 	return g, nil
 }

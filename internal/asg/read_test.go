@@ -43,14 +43,14 @@ func TestLookupOfAnInstanceOfNoGroup(t *testing.T) {
 		"one that a recycle has taken out": func(a *account) string {
 			a.onStandby()
 			a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Group: group, Action: asg.Stop{}}))
-			_, err := a.client.Detach(a.Context(), group, a.ids[0], false, ready)
+			_, _, err := a.client.Detach(a.Context(), asg.Group{Name: group}, a.ids[0], false, ready)
 			a.must(err)
 			return a.ids[0]
 		},
 		"one that a recycle has taken out of a group that is deleted since": func(a *account) string {
 			a.onStandby()
 			a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Group: group, Action: asg.Stop{}}))
-			_, err := a.client.Detach(a.Context(), group, a.ids[0], false, ready)
+			_, _, err := a.client.Detach(a.Context(), asg.Group{Name: group}, a.ids[0], false, ready)
 			a.must(err)
 			_, err = a.groups.DeleteAutoScalingGroup(a.Context(), &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: aws.String(group), ForceDelete: aws.Bool(true)})
 			a.must(err)

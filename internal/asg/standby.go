@@ -24,6 +24,7 @@ type Handover struct {
 	Lifecycle  string   // of the target
 	Candidates []Member // InService members that joined after the baseline, in stable order
 	Booting    int      // members that joined after the baseline and are not InService yet
+	Coming     []string // their ids
 	id         string
 	weight     int32 // of the target
 	others     int32 // weight of the older members in service
@@ -66,13 +67,17 @@ func (h Handover) Describe(id, failure string) string {
 	return strings.Join(parts, ", ")
 }
 
-// Advance puts the target on standby if it is still in service, and reports how far the group is. The desired capacity
+// Advance puts the target on standby if it is still in service, and reports how far the group is, which it reads again unless it
+// was read a moment ago. The desired capacity
 // is not decremented, so that the group launches a replacement; EnterStandby returns long before that is there
 // (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_EnterStandby.html).
-func (c *Client) Advance(ctx context.Context, group, id string, baseline []string) (Handover, error) {
-	g, err := c.Group(ctx, group)
-	if err != nil {
-		return Handover{}, err
+func (c *Client) Advance(ctx context.Context, g Group, id string, baseline []string) (Handover, error) {
+	group := g.Name
+	if !g.Fresh() {
+		var err error
+		if g, err = c.Group(ctx, group); err != nil {
+			return Handover{}, err
+		}
 	}
 	h := handover(g, id, baseline)
 	switch h.Lifecycle {
@@ -108,6 +113,7 @@ func handover(g Group, id string, baseline []string) Handover {
 			h.Candidates = append(h.Candidates, m)
 		case strings.HasPrefix(m.Lifecycle, Pending):
 			h.Booting++
+			h.Coming = append(h.Coming, m.ID)
 		}
 	}
 	sort.Slice(h.Candidates, func(i, j int) bool { return h.Candidates[i].ID < h.Candidates[j].ID })

@@ -81,6 +81,10 @@ func (s storageAPI) List(ctx context.Context, _ metav1.ListOptions) (*storagev1.
 	return &storagev1.VolumeAttachmentList{}, s.k.door.kube(ctx, "list", "volumeattachments", "", func() error { return nil })
 }
 
+func (s storageAPI) Watch(context.Context, metav1.ListOptions) (watch.Interface, error) {
+	return watch.NewEmptyWatch(), nil
+}
+
 type coreAPI struct {
 	coreclient.CoreV1Interface
 	k *kubeClient

@@ -78,7 +78,7 @@ func sharedFlags() []cli.Flag {
 		text("region", "", "AWS `REGION`; empty means the AWS SDK's default chain"),
 		constant("poll-window", 20*time.Minute, "how long one attempt waits before it exits 75"),
 		hiding([]cli.Flag{text("attempt", "0", "how many attempts of this step there were before; later ones wait longer")}, func(string) bool { return true })[0],
-		length("poll-interval", 10*time.Second, "pause between two polls of AWS"),
+		length("poll-interval", 30*time.Second, "longest pause between two polls of AWS; the first is 1s, and each twice the one before"),
 		&cli.BoolFlag{Name: "dry-run", EnvVars: env("dry-run"), Usage: "read everything, change nothing, say what would change"},
 		text("workflow-uid", "", "holder of the claim on the instance; empty means this user and host"),
 		text("workflow-name", "", "who recycles, for people, as `NAMESPACE/NAME`"),

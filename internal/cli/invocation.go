@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
@@ -63,7 +64,7 @@ func (s step) execute(ctx context.Context, run *invocation, streams Streams) err
 	ctx, cancel := context.WithTimeoutCause(ctx, run.Window, recycle.ErrWindow)
 	defer cancel()
 
-	run.wait = poll.Loop{Interval: run.PollInterval, Jitter: streams.Jitter, Transient: run.transient, Log: run.log}
+	run.wait = poll.Loop{First: firstPause, Interval: run.PollInterval, Jitter: streams.Jitter, Transient: run.transient, Log: run.log}
 	return run.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		if run.clients == nil {
 			clients, err := streams.Connect(ctx, run.Options)
@@ -80,6 +81,9 @@ func (s step) execute(ctx context.Context, run *invocation, streams Streams) err
 		return err == nil, "", err
 	})
 }
+
+// firstPause is how soon AWS is asked whether what it was asked for is done.
+const firstPause = time.Second
 
 func (i *invocation) aws() asg.Client {
 	c := i.clients

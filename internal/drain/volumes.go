@@ -10,11 +10,13 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
 // AttachmentAPI says which volumes are attached where.
 type AttachmentAPI interface {
 	List(context.Context, metav1.ListOptions) (*storagev1.VolumeAttachmentList, error)
+	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
 // ClaimAPI says which volume a claim of a namespace is bound to.
@@ -53,8 +55,12 @@ func claimsOf(p *corev1.Pod) (names []string) {
 func (c *Client) AwaitDetached(ctx context.Context, h Host) error {
 	var kept []string // volumes of pods that stay
 	known := false
-	return c.Wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
-		attached, err := c.attached(ctx, h.Name)
+	wait, detached := c.Wait, make(chan struct{}, 1)
+	wait.Wake = detached
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		attached, version, err := c.attached(ctx, h.Name)
 		if err != nil || len(attached) == 0 {
 			return err == nil, "", err
 		}
@@ -63,6 +69,7 @@ func (c *Client) AwaitDetached(ctx context.Context, h Host) error {
 				return false, "", err
 			}
 			known = true
+			go c.followDetach(watching, h.Name, version, detached)
 		}
 		attached = slices.DeleteFunc(attached, func(volume string) bool { return slices.Contains(kept, volume) })
 		slices.Sort(attached)
@@ -70,13 +77,39 @@ func (c *Client) AwaitDetached(ctx context.Context, h Host) error {
 	})
 }
 
-// attached lists the persistent volumes that are attached to a Node. No selector reaches the Node's name.
-func (c *Client) attached(ctx context.Context, node string) (volumes []string, err error) {
+// followDetach says each time that a volume was detached from a Node, as long as one watch lasts; without it, it is noticed at the
+// next look.
+func (c *Client) followDetach(ctx context.Context, node, version string, detached chan<- struct{}) {
+	watching, err := c.Attachments.Watch(ctx, metav1.ListOptions{ResourceVersion: version})
+	if err != nil {
+		return
+	}
+	defer watching.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case event, more := <-watching.ResultChan():
+			if !more {
+				return
+			}
+			if a, ok := event.Object.(*storagev1.VolumeAttachment); ok && event.Type == watch.Deleted && a.Spec.NodeName == node {
+				select {
+				case detached <- struct{}{}:
+				default:
+				}
+			}
+		}
+	}
+}
+
+// attached lists the persistent volumes that are attached to a Node, as of a version. No selector reaches the Node's name.
+func (c *Client) attached(ctx context.Context, node string) (volumes []string, version string, err error) {
 	o := metav1.ListOptions{Limit: attachmentsAPage}
 	for {
 		page, err := c.Attachments.List(ctx, o)
 		if err != nil {
-			return nil, fmt.Errorf("listing volume attachments: %w", err)
+			return nil, "", fmt.Errorf("listing volume attachments: %w", err)
 		}
 		for _, a := range page.Items {
 			if a.Spec.NodeName == node && a.Spec.Source.PersistentVolumeName != nil {
@@ -84,7 +117,7 @@ func (c *Client) attached(ctx context.Context, node string) (volumes []string, e
 			}
 		}
 		if o.Continue = page.Continue; o.Continue == "" {
-			return volumes, nil
+			return volumes, page.ResourceVersion, nil
 		}
 	}
 }

@@ -117,26 +117,31 @@ func changed(was, is map[string]string) map[string]*string {
 	return out
 }
 
-// AwaitUsable watches a Node, from the version given, until it can take another one's place, atMost passes or the watch ends. It
-// reports whether it can; if not, the caller looks again.
-func (c *Client) AwaitUsable(ctx context.Context, n, instead *corev1.Node, atMost time.Duration) bool {
-	if Usable(n, instead) == "" {
-		return true
+// AwaitUsable watches for a Node of a name until it can take another one's place, and reports whether it can before ctx ends. It
+// need not be there yet. A watch that breaks off is begun anew.
+func (c *Client) AwaitUsable(ctx context.Context, name string, instead *corev1.Node) bool {
+	for ctx.Err() == nil {
+		// Without a version a watch begins with the Node as it is.
+		watching, err := c.Nodes.Watch(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()})
+		if err == nil {
+			_, err = watchtools.UntilWithoutRetry(ctx, watching, func(event watch.Event) (bool, error) {
+				now, ok := event.Object.(*corev1.Node)
+				return ok && event.Type != watch.Deleted && Usable(now, instead) == "", nil
+			})
+		}
+		if err == nil {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(watchAgain):
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, atMost)
-	defer cancel()
-	watching, err := c.Nodes.Watch(ctx, metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, n.Name).String(), ResourceVersion: n.ResourceVersion,
-	})
-	if err != nil {
-		return false
-	}
-	_, err = watchtools.UntilWithoutRetry(ctx, watching, func(event watch.Event) (bool, error) {
-		now, ok := event.Object.(*corev1.Node)
-		return ok && event.Type != watch.Deleted && Usable(now, instead) == "", nil
-	})
-	return err == nil
+	return false
 }
+
+// watchAgain is the pause before a watch that broke off is begun anew.
+const watchAgain = 5 * time.Second
 
 // Event records on the Node what happened to it, for kubectl describe node. It is best effort: a recycle does not fail
 // for want of an Event.

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -238,7 +239,9 @@ func TestAwaitUsable(t *testing.T) {
 					}()
 				}
 				before := time.Now()
-				got := nodes.AwaitUsable(t.Context(), n, nil, 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				got := nodes.AwaitUsable(ctx, n.Name, nil)
 				if got != c.ready {
 					t.Errorf("usable: %t", got)
 				}

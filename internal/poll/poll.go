@@ -22,10 +22,12 @@ const maxBackoff = time.Minute
 // Condition reports whether the wait is over, and in one line what it still waits for.
 type Condition func(ctx context.Context) (done bool, status string, err error)
 
-// Loop is how to wait. Interval is the pause between two observations; each is lengthened by a random share. A value
-// received from Wake ends a pause early. Errors for which Transient is true are waited out with a doubling pause instead
+// Loop is how to wait. The pause between two observations begins with First and doubles up to Interval: what a wait is for often
+// comes soon after it was asked for, and else it takes a while. Without First each is Interval. Pauses are lengthened by a random
+// share. A value received from Wake ends one early. Errors for which Transient is true are waited out with a doubling pause instead
 // of ending the wait.
 type Loop struct {
+	First     time.Duration
 	Interval  time.Duration
 	Jitter    func(time.Duration) time.Duration // lengthens a pause; nil means by up to 30 %, at random
 	Wake      <-chan struct{}
@@ -53,7 +55,11 @@ func (e *NotDoneError) Unwrap() error { return e.Cause }
 // of transient errors once: each has another request id in its text.
 func (l Loop) Until(ctx context.Context, condition Condition) error {
 	last, failing := "", false
-	pause := l.Interval
+	regular := l.Interval
+	if l.First > 0 {
+		regular = min(l.First, l.Interval)
+	}
+	pause := regular
 	for {
 		done, status, err := condition(ctx)
 		var inner *NotDoneError
@@ -73,7 +79,8 @@ func (l Loop) Until(ctx context.Context, condition Condition) error {
 		case done:
 			return nil
 		default:
-			pause, failing = l.Interval, false
+			pause, failing = regular, false
+			regular = min(regular*2, l.Interval)
 		}
 		if status != last && status != "" && !failing {
 			l.Log.InfoContext(ctx, "waiting", "for", status)

@@ -150,7 +150,7 @@ func (r *Recycle) theReturn(t asg.Target) *asg.Return {
 // exitStandby brings the instance back. Scale-in of the group is suspended for as long: were its launch to succeed while the
 // desired capacity is lowered, it could terminate any other instance. After a failure in between that stays so.
 func (r *Recycle) exitStandby(ctx context.Context, back *asg.Return) error {
-	if err := r.suspend(ctx, back.Group, asg.ScaleIn); err != nil {
+	if err := r.suspend(ctx, asg.Group{Name: back.Group}, asg.ScaleIn); err != nil {
 		return err
 	}
 	note, err := r.asg.BringBack(ctx, back)

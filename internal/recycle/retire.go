@@ -65,16 +65,19 @@ func (r *Recycle) finish(ctx context.Context, s subject) error {
 		replacement = all[0]
 	}
 	r.report.ReplacementInstance = replacement
+	runs := s.Group != nil && s.Instance.State == "running" // until a moment ago
 	if s.Group != nil {
 		if err := r.finalPodCheck(ctx, s.node); err != nil {
 			return err
 		}
-		if err := r.detach(ctx, s, replacement); err != nil {
+		terminates, err := r.detach(ctx, s, replacement)
+		if err != nil {
 			return err
 		}
+		runs = runs && !terminates
 	}
 	if s.Instance.State != asg.Unknown {
-		if err := r.asg.ShutDown(ctx, id, r.Action, r.podCheck(s.node)); err != nil {
+		if err := r.asg.ShutDown(ctx, id, r.Action, runs, r.podCheck(s.node)); err != nil {
 			return err
 		}
 	}
@@ -122,37 +125,37 @@ func (r *Recycle) finalPodCheck(ctx context.Context, n *corev1.Node) error {
 }
 
 // detach announces the detach in the record and in tags, which outlive Node and record, and makes it.
-func (r *Recycle) detach(ctx context.Context, s subject, replacement string) error {
+func (r *Recycle) detach(ctx context.Context, s subject, replacement string) (terminates bool, err error) {
 	id, before := s.Instance.ID, *s.Group
 	now := time.Now().UTC().Truncate(time.Second)
 	if r.held.Record().RetiringSince.IsZero() && !s.Instance.Gone() { // the last moment at which it may stay
 		if err := r.checkProtection(ctx, id); err != nil {
-			return err
+			return false, err
 		}
 	}
-	err := r.held.Update(ctx, func(record *claim.Record) {
+	err = r.held.Update(ctx, func(record *claim.Record) {
 		if record.RetiringSince.IsZero() {
 			record.RetiringSince, record.Action = now, r.Action.String()
 		}
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !s.Instance.Retiring() && s.Instance.State != asg.Unknown {
 		mark := asg.Retirement{At: now, Workflow: r.claims.Workflow, Group: before.Name, Node: r.report.NodeName, Replacement: replacement, Action: r.Action}
 		if err := r.asg.MarkRetiring(ctx, id, mark); err != nil {
-			return err
+			return false, err
 		}
 	}
-	after, err := r.asg.Detach(ctx, before.Name, id, r.Action == asg.Terminate{} || s.Instance.Gone(), r.podCheck(s.node))
+	after, terminates, err := r.asg.Detach(ctx, before, id, r.Action == asg.Terminate{} || s.Instance.Gone(), r.podCheck(s.node))
 	if err != nil {
-		return err
+		return false, err
 	}
 	r.report.Change("instance %s: detached from Auto Scaling group %s", id, before.Name)
 	for _, difference := range asg.Compare(before, after, id) {
 		r.report.Warn(ctx, difference)
 	}
-	return nil
+	return terminates, nil
 }
 
 // checkProtection refuses an instance that may not be shut down.

@@ -17,6 +17,12 @@ import (
 // while there is no replacement, forward once the detach is announced, and in between it parks the recycle: capacity is whole,
 // and the same submit goes on.
 func (r *Recycle) Settle(ctx context.Context) error {
+	if r.WorkflowStatus == "Succeeded" && r.InstanceID != "" && !r.DryRun {
+		r.report.InstanceID = r.InstanceID
+		if record, err := r.claims.Record(ctx, r.InstanceID); err == nil && record == nil {
+			return r.report.Done("instance %s: the workflow has succeeded, and nothing is held", r.InstanceID)
+		}
+	}
 	s, err := r.lookup(ctx)
 	var held *claim.HeldError
 	switch {

@@ -163,24 +163,33 @@ func (r *Recycle) planStandby(ctx context.Context, s subject) error {
 
 // awaitReplacement waits for Standby and for the replacement.
 func (r *Recycle) awaitReplacement(ctx context.Context, s subject) error {
-	id, group := s.Instance.ID, s.Group.Name
+	id, group, known := s.Instance.ID, s.Group.Name, *s.Group
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
 	candidates := r.candidates(s)
-	err := r.wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
-		h, err := r.asg.Advance(ctx, group, id, r.held.Record().Members)
-		if err == nil {
+	wait := r.wait
+	wait.Wake = candidates.wake
+	err := wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		h, err := r.asg.Advance(ctx, known, id, r.held.Record().Members)
+		again := !known.Fresh()
+		known = asg.Group{Name: group}
+		if err == nil && again {
 			err = r.suspendRebalance(ctx, h.Group) // a read may have been stale, or somebody resumed it
 		}
 		if err != nil {
 			return false, "", err
 		}
 		var failure string
-		if len(h.Candidates) == 0 && h.Booting == 0 {
+		if len(h.Candidates) == 0 && h.Booting == 0 && time.Since(r.held.Record().WaitingSince) > launchesWithin {
 			if failure, err = r.asg.FailedLaunch(ctx, group); err != nil {
 				return false, "", err
 			}
 		}
 		status := h.Describe(id, failure)
 		came, err := candidates.find(ctx, h)
+		if err == nil && came.serves == nil {
+			err = candidates.follow(watching, ctx, h)
+		}
 		if err != nil {
 			return false, status, err
 		}
@@ -204,6 +213,9 @@ func (r *Recycle) awaitReplacement(ctx context.Context, s subject) error {
 	return r.report.Done("instance %s is on standby, replaced by %s (node %s)", id, r.report.ReplacementInstance, r.report.ReplacementNode)
 }
 
+// launchesWithin is how soon a launch shows in its group; only then its activities are asked for a failure.
+const launchesWithin = 20 * time.Second
+
 // timeout ends the wait for a replacement, counted over all attempts of a workflow.
 func (r *Recycle) timeout(status string) error {
 	if time.Since(r.held.Record().WaitingSince) < r.ReplacementTimeout {
@@ -219,10 +231,42 @@ type candidates struct {
 	target  string
 	instead *corev1.Node        // the Node that is replaced
 	names   map[string][]string // of the Nodes, by instance
+	wake    chan struct{}       // when the Node of one can serve
+	watched map[string]bool     // instances whose Node is watched
 }
 
 func (r *Recycle) candidates(s subject) *candidates {
-	return &candidates{Recycle: r, target: s.Instance.ID, instead: s.node, names: map[string][]string{}}
+	return &candidates{Recycle: r, target: s.Instance.ID, instead: s.node, names: map[string][]string{}, wake: make(chan struct{}, 1), watched: map[string]bool{}}
+}
+
+// follow watches the Nodes of the instances that come, under the names that they can have, and wakes the wait when one can serve.
+// The watches last as long as watching.
+func (c *candidates) follow(watching, ctx context.Context, h asg.Handover) error {
+	coming := slices.Clone(h.Coming)
+	for _, m := range h.Candidates {
+		coming = append(coming, m.ID)
+	}
+	for _, id := range coming {
+		if c.watched[id] {
+			continue
+		}
+		known, err := c.namesOf(ctx, id)
+		if err != nil || !known {
+			return err
+		}
+		c.watched[id] = true
+		for _, name := range c.names[id] {
+			go func() {
+				if c.nodes.AwaitUsable(watching, name, c.instead) {
+					select {
+					case c.wake <- struct{}{}:
+					default:
+					}
+				}
+			}()
+		}
+	}
+	return nil
 }
 
 // replacement is what find found: a newer member that serves in the target's place, or what it waits for. short says that the
@@ -239,7 +283,7 @@ type replacement struct {
 func (c *candidates) find(ctx context.Context, h asg.Handover) (came replacement, err error) {
 	mine := c.held.Record().Replacements
 	var free *asg.Member
-	var freeNode, coming *corev1.Node
+	var freeNode *corev1.Node
 	var taken, ready int32
 	others := map[string]bool(nil)
 	for _, m := range h.Candidates {
@@ -252,7 +296,7 @@ func (c *candidates) find(ctx context.Context, h asg.Handover) (came replacement
 		}
 		switch isMine := slices.Contains(mine, m.ID); {
 		case why != "":
-			came.status, coming = fmt.Sprintf("replacement %s %s", m.ID, why), cmp.Or(coming, n)
+			came.status = fmt.Sprintf("replacement %s %s", m.ID, why)
 		case isMine:
 			came.serves, taken = n, taken+m.Weight
 		case free == nil:
@@ -274,9 +318,6 @@ func (c *candidates) find(ctx context.Context, h asg.Handover) (came replacement
 		came.serves, taken = freeNode, taken+free.Weight
 	}
 	if came.serves == nil {
-		if coming != nil && c.nodes.AwaitUsable(ctx, coming, c.instead, c.wait.Interval) {
-			return c.find(ctx, h)
-		}
 		return came, nil
 	}
 	id := node.InstanceID(came.serves.Spec.ProviderID)
@@ -330,15 +371,12 @@ func (c *candidates) take(ctx context.Context, group, id string, n *corev1.Node)
 
 // nodeOf finds the Node of a candidate, and says why it cannot serve yet.
 func (c *candidates) nodeOf(ctx context.Context, id string) (n *corev1.Node, why string, err error) {
-	if c.names[id] == nil {
-		i, err := c.asg.Instance(ctx, id)
-		if errors.Is(err, asg.ErrUnknown) { // EC2 is eventually consistent: the group may know of it first
-			return nil, "is not known to EC2 yet", nil
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		c.names[id] = node.NamesOf(id, i.PrivateDNSName, c.report.Region)
+	known, err := c.namesOf(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	if !known {
+		return nil, "is not known to EC2 yet", nil
 	}
 	if n, err = c.nodes.Find(ctx, id, c.names[id]); err != nil || n == nil {
 		return nil, "is in service but its Node has not joined", err
@@ -347,4 +385,21 @@ func (c *candidates) nodeOf(ctx context.Context, id string) (n *corev1.Node, why
 		return n, fmt.Sprintf("(node %s) %s", n.Name, why), nil
 	}
 	return n, "", nil
+}
+
+// namesOf finds out how the Node of an instance can be called, once. EC2 is eventually consistent: the group may know of an
+// instance first.
+func (c *candidates) namesOf(ctx context.Context, id string) (known bool, err error) {
+	if c.names[id] != nil {
+		return true, nil
+	}
+	i, err := c.asg.Instance(ctx, id)
+	if errors.Is(err, asg.ErrUnknown) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	c.names[id] = node.NamesOf(id, i.PrivateDNSName, c.report.Region)
+	return true, nil
 }

@@ -19,7 +19,7 @@ func (r *Recycle) suspendRebalance(ctx context.Context, g asg.Group) error {
 	if g.Suspends(asg.AZRebalance) && (r.rebalanceSuspended || slices.Contains(r.held.Record().Suspends, asg.AZRebalance)) {
 		return nil
 	}
-	err := r.suspend(ctx, g.Name, asg.AZRebalance)
+	err := r.suspend(ctx, g, asg.AZRebalance)
 	r.rebalanceSuspended = err == nil
 	return err
 }
@@ -45,31 +45,30 @@ func (r *Recycle) goesOn(ctx context.Context, s subject, act func(context.Contex
 
 // suspend suspends a process of the group for as long as any recycle wants it. Which recycles do is written in their
 // records, before it is done; a suspension that nobody wrote down is another hand's and stays as it is.
-func (r *Recycle) suspend(ctx context.Context, group, process string) error {
+func (r *Recycle) suspend(ctx context.Context, now asg.Group, process string) error {
+	group := now.Name
 	return r.withGroupLock(ctx, group, func(ctx context.Context) error {
 		mine := slices.Contains(r.held.Record().Suspends, process)
 		others, err := r.othersSuspend(ctx, group, process)
 		if err != nil {
 			return err
 		}
-		now, err := r.asg.Group(ctx, group)
-		if err != nil || (!mine && !others && now.Suspends(process)) {
-			return err
+		if !now.Fresh() || now.Suspends(process) { // whose suspension that is must not be a matter of an old read
+			if now, err = r.asg.Group(ctx, group); err != nil {
+				return err
+			}
+		}
+		suspended := now.Suspends(process)
+		if suspended && !mine && !others {
+			return nil
 		}
 		err = r.held.Update(ctx, func(record *claim.Record) {
 			if !slices.Contains(record.Suspends, process) {
 				record.Group, record.Suspends = group, append(record.Suspends, process)
 			}
 		})
-		if err != nil {
+		if err != nil || suspended {
 			return err
-		}
-		now, err = r.asg.Group(ctx, group)
-		switch suspended := now.Suspends(process); {
-		case err != nil, suspended && (mine || others):
-			return err
-		case suspended: // by somebody else, in this very moment
-			return r.forgetSuspension(ctx, process)
 		}
 		r.report.Change("Auto Scaling group %s: %s suspended", group, process)
 		return r.asg.Suspend(ctx, group, process)

@@ -22,7 +22,7 @@ func TestRBACIsExact(t *testing.T) {
 			"events":        {"create"},
 
 			"poddisruptionbudgets.policy":      {"list"}, // to say why one blocks
-			"volumeattachments.storage.k8s.io": {"list"},
+			"volumeattachments.storage.k8s.io": {"list", "watch"},
 			"persistentvolumeclaims":           {"get"}, // of pods that stay
 		},
 		"base/role.yaml": {
