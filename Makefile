@@ -49,7 +49,7 @@ unit: $(GOTESTSUM) ## unit tests, whole recycles against the simulator
 # Not by go test, which would neither pass on a signal nor let a run clean up that takes longer than its timeout.
 contract: ## hold AWS to what recycles rely on: simulated, or real with CONTRACT_AWS=1 CONTRACT_SUBNET=subnet-…
 	go test -c -o bin/contract.test ./test/contract
-	@cd test/contract && ../../bin/contract.test -test.v -test.run '^TestContract$$'
+	@cd test/contract && exec ../../bin/contract.test -test.v -test.run '^TestContract$$'
 
 crashes: $(GOTESTSUM) ## a crash at every call of a recycle, and fleets of many nodes
 	$(GOTEST) -timeout 15m -run '$(CRASHES)' ./internal/cli
