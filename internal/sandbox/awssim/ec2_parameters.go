@@ -14,7 +14,7 @@ func ec2Params() map[string]string {
 		template  = "LaunchTemplateId LaunchTemplateName "
 		data      = "ClientToken VersionDescription LaunchTemplateData.ImageId LaunchTemplateData.InstanceType " +
 			"LaunchTemplateData.UserData LaunchTemplateData.KeyName LaunchTemplateData.EbsOptimized LaunchTemplateData.IamInstanceProfile.* " +
-			"LaunchTemplateData.SecurityGroupId.N LaunchTemplateData.NetworkInterface.* LaunchTemplateData.MetadataOptions.* LaunchTemplateData.Monitoring.* "
+			"LaunchTemplateData.SecurityGroupId.N LaunchTemplateData.TagSpecification.* LaunchTemplateData.NetworkInterface.* LaunchTemplateData.MetadataOptions.* LaunchTemplateData.Monitoring.* "
 	)
 	return map[string]string{
 		"DescribeInstances":              instances + filters + managed + page,
@@ -28,7 +28,7 @@ func ec2Params() map[string]string {
 		"CreateTags":                     tags,
 		"DeleteTags":                     tags,
 		"DescribeTags":                   filters + page,
-		"CreateLaunchTemplate":           "LaunchTemplateName " + data,
+		"CreateLaunchTemplate":           "LaunchTemplateName TagSpecification.* " + data,
 		"CreateLaunchTemplateVersion":    template + "SourceVersion ResolveAlias " + data,
 		"ModifyLaunchTemplate":           template + "ClientToken SetDefaultVersion",
 		"DeleteLaunchTemplate":           template,
