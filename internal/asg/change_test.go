@@ -466,7 +466,6 @@ func TestMayRetireChangesNothing(t *testing.T) {
 	}{
 		"stop":                          {asg.Stop{}, "", false},
 		"terminate":                     {asg.Terminate{}, "", false},
-		"no permission to tag":          {asg.Stop{}, "CreateTags", true},
 		"no permission to stop":         {asg.Stop{}, "StopInstances", true},
 		"no permission to terminate":    {asg.Terminate{}, "TerminateInstances", true},
 		"a permission that is not used": {asg.Stop{}, "TerminateInstances", false},

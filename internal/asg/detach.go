@@ -43,20 +43,14 @@ func (r Retirement) tags(id string) *ec2.CreateTagsInput {
 	}}
 }
 
-// MayRetire asks EC2 whether it would let the instance be tagged and shut down, by calls with DryRun. Auto Scaling's
-// permissions are those on the group, EC2's those on the instance: it is better to learn of a missing tag now than after
-// pods were waited for a day.
+// MayRetire asks EC2 whether it would let the instance be shut down, by a call with DryRun. Auto Scaling's permissions are those
+// on the group, EC2's those on the instance: without this one, the instance would run on in no group once it is detached.
 func (c *Client) MayRetire(ctx context.Context, id string, action Action) error {
-	probe := Retirement{At: time.Now(), Action: action}.tags(id)
-	probe.DryRun = aws.Bool(true)
-	_, err := c.Instances.CreateTags(ctx, probe)
-	if err == nil || awserr.IsDryRunAllowed(err) {
-		err = action.call(ctx, c.Instances, id, true)
-	}
+	err := action.call(ctx, c.Instances, id, true)
 	if err == nil || awserr.IsDryRunAllowed(err) {
 		return nil
 	}
-	err = fmt.Errorf("asking whether instance %q may be tagged and shut down: %w", id, err)
+	err = fmt.Errorf("asking whether instance %q may be shut down: %w", id, err)
 	if awserr.IsDenied(err) {
 		return hint.Wrap(err, "the IAM policy ties this to the tag kubernetes.io/cluster/<name>=owned: is it on the instance, not only on the group?")
 	}

@@ -131,6 +131,9 @@ func (c *Client) Group(ctx context.Context, name string) (Group, error) {
 	g := fromAutoScaling(out.AutoScalingGroups[0])
 	g.ReadAt = time.Now()
 	c.guard.note("group "+g.Name, g.Tags)
+	for _, m := range g.Members { // a group's members are its cluster's, also one that EC2 has forgotten
+		c.guard.note(m.ID, g.Tags)
+	}
 	return g, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
 // PlanReturn decides how to bring the target back. ExitStandby raises the desired capacity by the target's weight. That
@@ -94,7 +95,7 @@ type Return struct {
 // BringBack returns the target to service and says what remains different from before, or "".
 func (c *Client) BringBack(ctx context.Context, r *Return) (note string, err error) {
 	exited := false
-	err = c.Wait.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
+	err = c.unhurried().Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
 		m, _, err := c.member(ctx, r.Group, r.ID)
 		if err != nil {
 			return false, "", err
@@ -172,11 +173,19 @@ func (c *Client) member(ctx context.Context, group, id string) (Member, Group, e
 	return m, g, nil
 }
 
+// unhurried is a wait whose reads are a whole interval apart from the first on: AWS's answers may lag, and two that agree are
+// believed.
+func (c *Client) unhurried() poll.Loop {
+	wait := c.Wait
+	wait.First = 0
+	return wait
+}
+
 // steady reads the group until two reads, an interval apart, show the same desired capacity. No recycle changes it meanwhile,
 // but one may have done so just before, and the first read may be older than that.
 func (c *Client) steady(ctx context.Context, r *Return) (m Member, g Group, err error) {
 	last := int32(-1)
-	err = c.Wait.Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
+	err = c.unhurried().Until(ctx, func(ctx context.Context) (done bool, status string, err error) {
 		m, g, err = c.member(ctx, r.Group, r.ID)
 		done, last = err == nil && g.Desired == last, g.Desired
 		return done, fmt.Sprintf("the desired capacity of Auto Scaling group %s is %d, as far as is known", r.Group, g.Desired), err

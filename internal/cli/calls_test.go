@@ -39,7 +39,7 @@ func TestAPlainRecycleTakesFewCalls(t *testing.T) {
 			}
 		}
 		want := map[string]int{
-			"DescribeInstanceRefreshes": 1, "CreateTags (dry run)": 1, "StopInstances (dry run)": 1, "DescribeInstanceAttribute": 2,
+			"DescribeInstanceRefreshes": 1, "StopInstances (dry run)": 1, "DescribeInstanceAttribute": 2,
 			"SuspendProcesses": 1, "EnterStandby": 1, "CreateTags": 1, "DetachInstances": 1, "StopInstances": 1, "ResumeProcesses": 1,
 		}
 		if diff := cmp.Diff(want, made); diff != "" || len(calls) > 20 {

@@ -190,3 +190,36 @@ func TestPodsThatAskNotToBeDisruptedAreWaitedFor(t *testing.T) {
 		})
 	}
 }
+
+// Before a node is touched, standby says what will be waited for and which evictions would be refused; so do the rehearsals of
+// drain and evict, and nobody is evicted by that.
+func TestWhatWouldBlockIsSaidBefore(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.withArgo(workflow("a", "a", ""))
+		w.pod(w.ids[0], "batch", 0, func(p *corev1.Pod) {
+			p.Status.Phase = corev1.PodPending
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}}}
+		})
+		w.pod(w.ids[0], "web", 0, service)
+		w.pod(w.ids[0], "free", 0, service)
+		w.block("web", "web-pdb")
+		id := []string{"--instance-id", w.ids[0]}
+		o := w.run("a", "standby", id...)
+		warned := strings.Join(o.result.Warnings, "\n")
+		if o.code != 0 || !strings.Contains(warned, "eviction of pod default/web is blocked: The disruption budget web-pdb") || strings.Contains(warned, "free") {
+			t.Errorf("exit %d: warnings %q", o.code, warned)
+		}
+		if !slices.Equal(o.result.Pods, []string{"default/batch"}) || !strings.Contains(o.stderr, "Pending: ImagePullBackOff") {
+			t.Errorf("it will wait for %v\n%s", o.result.Pods, o.stderr)
+		}
+		for _, step := range []string{"drain", "evict"} {
+			o := w.run("a", step, append(id, "--dry-run")...)
+			if text := o.result.Message + strings.Join(o.result.Warnings, " "); o.code != 0 || !strings.Contains(text, map[string]string{"drain": "Pending: ImagePullBackOff", "evict": "web-pdb"}[step]) {
+				t.Errorf("step %s exits %d: %s", step, o.code, text)
+			}
+		}
+		if len(w.evictions) > 0 {
+			t.Errorf("evicted %v", w.evictions)
+		}
+	})
+}

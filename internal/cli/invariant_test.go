@@ -287,13 +287,14 @@ func (w *checker) mustBeWhole(id, what string) {
 	}
 }
 
-// unready is the capacity of members in service whose node was Ready and is not at this moment, or was deleted: it is the
+// unready is the capacity of members in service, or on standby and not closed yet, whose node was Ready and is not at this moment, or was deleted: it is the
 // group's, a recycle neither takes it away nor waits for it.
 func (w *checker) unready(without string) int {
 	sum := 0
 	for _, m := range w.group.Members {
 		n := w.nodes[m.Instance]
-		if m.Instance != without && m.LifecycleState == "InService" && m.State == "running" && w.served[m.Instance] && (n == nil || !isReady(n)) {
+		counted := m.LifecycleState == "InService" || strings.HasSuffix(m.LifecycleState, "Standby") && w.closed[m.Instance].IsZero()
+		if m.Instance != without && counted && m.State == "running" && w.served[m.Instance] && (n == nil || !isReady(n)) {
 			sum += m.Weight
 		}
 	}

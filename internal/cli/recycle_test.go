@@ -467,24 +467,49 @@ func TestAPodThatComesDuringTheDetachIsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestMissingPermissionOnTheInstanceIsSaidBeforeAnythingIsTouched(t *testing.T) {
-	for _, action := range []string{"CreateTags", "StopInstances"} {
-		t.Run(action, func(t *testing.T) {
-			inWorld(t, nil, func(w *world) {
-				if err := w.sim.AddFaults(awssim.Fault{Service: "ec2", Action: action, Kind: awssim.FaultErrorBefore, Code: "UnauthorizedOperation", Status: 403}); err != nil {
-					w.Fatal(err)
-				}
-				o := w.step("standby", "--instance-id", w.ids[0])
-				if o.code != 1 || !strings.Contains(o.result.Hint, "kubernetes.io/cluster/") {
-					w.Errorf("exit %d: %s (%s)", o.code, o.result.Message, o.result.Hint)
-				}
-				if actions := w.actions(); len(actions) > 0 {
-					w.Errorf("calls: %v", actions)
-				}
-				w.nothingLeft()
-			})
-		})
-	}
+func TestMissingPermissionToStopIsSaidBeforeAnythingIsTouched(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		if err := w.sim.AddFaults(awssim.Fault{Service: "ec2", Action: "StopInstances", Kind: awssim.FaultErrorBefore, Code: "UnauthorizedOperation", Status: 403}); err != nil {
+			w.Fatal(err)
+		}
+		o := w.step("standby", "--instance-id", w.ids[0])
+		if o.code != 1 || !strings.Contains(o.result.Hint, "kubernetes.io/cluster/") {
+			w.Errorf("exit %d: %s (%s)", o.code, o.result.Message, o.result.Hint)
+		}
+		if actions := w.actions(); len(actions) > 0 {
+			w.Errorf("calls: %v", actions)
+		}
+		w.nothingLeft()
+	})
+}
+
+// Tags are written before the detach: without the permission the recycle is parked, and goes on once there is one.
+func TestMissingPermissionToTagParksTheRecycle(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.withArgo(workflow("a", "a", ""))
+		id := []string{"--instance-id", w.ids[0]}
+		for _, step := range recycleSteps[:4] {
+			w.run("a", step, id...)
+		}
+		if err := w.sim.AddFaults(awssim.Fault{Service: "ec2", Action: "CreateTags", Kind: awssim.FaultErrorBefore, Code: "UnauthorizedOperation", Status: 403, Count: 1000}); err != nil {
+			w.Fatal(err)
+		}
+		if o := w.run("a", "retire", id...); o.code != 1 || slices.Contains(w.actions(), "DetachInstances") {
+			w.Errorf("exit %d: %s; calls %v", o.code, o.result.Message, w.actions())
+		}
+		o := w.run("a", "settle", append(id, "--workflow-status", "Failed")...)
+		if !slices.Equal(w.members("Standby"), w.ids[:1]) || !w.balances() {
+			w.Errorf("settle exits %d: %s; on standby %v, AZRebalance runs: %t", o.code, o.result.Message, w.members("Standby"), w.balances())
+		}
+		w.sim.ForgetFaults()
+		w.withArgo()
+		for _, step := range append(slices.Clone(recycleSteps), "settle") {
+			if o := w.run("b", step, id...); o.code != 0 {
+				w.Fatalf("step %s: %s", step, o.stderr)
+			}
+		}
+		w.whole(w.ids[1:]...)
+	})
 }
 
 // A pod that tolerates everything may come once its node is drained. It is waited for until max-wait is over, and not longer; then

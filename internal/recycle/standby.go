@@ -13,6 +13,7 @@ import (
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 	"github.com/eks-recycle/eks-recycle/internal/report"
@@ -36,6 +37,11 @@ func (r *Recycle) Standby(ctx context.Context) error {
 	}
 	if r.DryRun {
 		return r.planStandby(ctx, s)
+	}
+	if s.stage == Serving {
+		if err := r.foresee(ctx, s.node); err != nil {
+			return err
+		}
 	}
 	return r.claimed(ctx, s, func(ctx context.Context) error {
 		if err := r.begin(ctx, s); err != nil {
@@ -145,6 +151,34 @@ func (r *Recycle) preflight(ctx context.Context, s subject) error {
 	}
 	return r.checkProtection(ctx, s.Instance.ID)
 }
+
+// foresee says, before the node is touched, which pods will be waited for and which evictions would be refused now: a budget that
+// never allows one is better mended now than in the night.
+func (r *Recycle) foresee(ctx context.Context, n *corev1.Node) error {
+	now, err := r.pods.Left(ctx, r.host(n), r.Pods)
+	if err != nil {
+		return err
+	}
+	r.waiting(now.Left)
+	if len(now.Left) > 0 {
+		r.log.InfoContext(ctx, "pods will be waited for", "node", n.Name, "pods", drain.Describe(now.Left))
+	}
+	if r.KeepPods {
+		return nil
+	}
+	_, blocked, err := r.pods.Evictees(ctx, r.host(n), drain.Eviction{Selection: r.Pods})
+	for i, why := range blocked {
+		if i == maxForeseen {
+			r.report.Warn(ctx, fmt.Sprintf("evictions of %d more pod(s) would be refused now", len(blocked)-i))
+			break
+		}
+		r.report.Warn(ctx, "eviction of pod "+why)
+	}
+	return err
+}
+
+// maxForeseen is how many refused evictions a result names.
+const maxForeseen = 10
 
 func (r *Recycle) planStandby(ctx context.Context, s subject) error {
 	if node.Changes(s.node, node.Leaving(r.claims.Workflow)) {

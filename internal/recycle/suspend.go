@@ -45,6 +45,8 @@ func (r *Recycle) goesOn(ctx context.Context, s subject, act func(context.Contex
 
 // suspend suspends a process of the group for as long as any recycle wants it. Which recycles do is written in their
 // records, before it is done; a suspension that nobody wrote down is another hand's and stays as it is.
+//
+// now is the group as it was read last; a read of a moment ago is not repeated before.
 func (r *Recycle) suspend(ctx context.Context, now asg.Group, process string) error {
 	group := now.Name
 	return r.withGroupLock(ctx, group, func(ctx context.Context) error {
@@ -53,13 +55,12 @@ func (r *Recycle) suspend(ctx context.Context, now asg.Group, process string) er
 		if err != nil {
 			return err
 		}
-		if !now.Fresh() || now.Suspends(process) { // whose suspension that is must not be a matter of an old read
+		if !now.Fresh() || now.Suspends(process) {
 			if now, err = r.asg.Group(ctx, group); err != nil {
 				return err
 			}
 		}
-		suspended := now.Suspends(process)
-		if suspended && !mine && !others {
+		if now.Suspends(process) && !mine && !others {
 			return nil
 		}
 		err = r.held.Update(ctx, func(record *claim.Record) {
@@ -67,8 +68,15 @@ func (r *Recycle) suspend(ctx context.Context, now asg.Group, process string) er
 				record.Group, record.Suspends = group, append(record.Suspends, process)
 			}
 		})
-		if err != nil || suspended {
+		if err != nil {
 			return err
+		}
+		now, err = r.asg.Group(ctx, group)
+		switch suspended := now.Suspends(process); {
+		case err != nil, suspended && (mine || others):
+			return err
+		case suspended: // by somebody else, in this very moment
+			return r.forgetSuspension(ctx, process)
 		}
 		r.report.Change("Auto Scaling group %s: %s suspended", group, process)
 		return r.asg.Suspend(ctx, group, process)
