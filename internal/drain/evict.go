@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -133,11 +132,7 @@ func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, er
 	if !e.By.IsZero() {
 		wait.Interval = min(time.Second, wait.Interval) // every second of the notice counts
 	}
-	since, there := e.Since, map[string]bool{}
-	if since.IsZero() || since.After(time.Now()) {
-		since = time.Now()
-	}
-	stalled := time.Since(since) >= e.Timeout/2 // an earlier attempt has said so
+	idle := newIdle(e)
 	err = wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		select {
 		case err := <-v.refused:
@@ -151,35 +146,13 @@ func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, er
 		if err != nil || !here {
 			return !here, "", err
 		}
-		evictable := slices.ContainsFunc(pods, e.may)
-		if went(there, pods) || r.news() || (!evictable && len(pods) > 0) { // or nothing is there yet to be evicted
-			since, stalled = time.Now(), false
-			if e.Progress != nil {
-				if err := e.Progress(ctx); err != nil {
-					return false, "", err
-				}
-			}
+		if err := idle.look(ctx, pods, r.news()); err != nil {
+			return false, "", err
 		}
-		switch {
-		case len(pods) == 0, slices.ContainsFunc(pods, graceRuns):
-		case !evictable && e.over():
-			out.TimedOut, out.Late = true, pods
+		if idle.over(ctx, pods, status, &out) {
 			return true, "", nil
-		case evictable && e.Timeout > 0:
-			switch idle := time.Since(since); {
-			case idle >= e.Timeout:
-				out.TimedOut, out.Blocked = true, status
-				return true, "", nil
-			case idle >= e.Timeout/2 && !stalled && e.Stalled != nil:
-				stalled = true
-				e.Stalled(ctx, status)
-			}
 		}
-		next := append(r.nextDue(), e.Until)
-		if e.Timeout > 0 {
-			next = append(next, since.Add(e.Timeout/2), since.Add(e.Timeout))
-		}
-		if at := earliest(next); !at.IsZero() {
+		if at := earliest(append(r.nextDue(), idle.dates()...)); !at.IsZero() {
 			alarm.Reset(time.Until(at))
 		}
 		return len(pods) == 0, fmt.Sprintf("%d pod(s) on node %s: %s", len(pods), h.Name, status), nil
@@ -195,29 +168,6 @@ func earliest(all []time.Time) (first time.Time) {
 		}
 	}
 	return first
-}
-
-// graceRuns reports that a pod ends, and may take longer.
-func graceRuns(p *corev1.Pod) bool {
-	return p.DeletionTimestamp != nil && time.Now().Before(p.DeletionTimestamp.Add(reserve))
-}
-
-// went remembers the pods that are there, and reports that one of those before is not.
-func went(there map[string]bool, pods []*corev1.Pod) (gone bool) {
-	now := map[string]bool{}
-	for _, p := range pods {
-		now[string(p.UID)] = true
-	}
-	for uid := range there {
-		if !now[uid] {
-			gone = true
-			delete(there, uid)
-		}
-	}
-	for uid := range now {
-		there[uid] = true
-	}
-	return gone
 }
 
 // turn tries the pods whose turn it is, and says why each is still there. Its error is that of pods that cannot be evicted at

@@ -122,7 +122,8 @@ func (s *Sim) matches(inst *instance, f filter) (matches, known bool) {
 
 // selected are the instances that a describing call asks for, of one page.
 func (s *Sim) selected(r *request, page func([]*instance) ([]*instance, error)) ([]*instance, error) {
-	found, err := []*instance{}, error(nil)
+	var found []*instance
+	var err error
 	if ids := r.list("InstanceId"); len(ids) > 0 {
 		if r.has("MaxResults") {
 			return nil, fail("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
