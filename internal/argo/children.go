@@ -30,6 +30,10 @@ const (
 // phase is the label in which the workflow-controller repeats a Workflow's phase.
 const phase = "workflows.argoproj.io/phase"
 
+// instanceID is the label by which a workflow-controller that has an instanceID tells its own Workflows: it leaves others alone
+// (https://argo-workflows.readthedocs.io/en/latest/scaling/#instance-id).
+const instanceID = "workflows.argoproj.io/controller-instanceid"
+
 var workflows = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflows"}
 
 // Child is a Workflow that recycles one node for a fleet. Phase is empty until the controller has seen it.
@@ -38,6 +42,7 @@ type Child struct {
 	Instance, Node, Group, Zone string
 	Phase                       string
 	Ended                       bool
+	Created                     time.Time
 }
 
 // Succeeded reports that the child has ended well.
@@ -52,6 +57,7 @@ func childOf(o metav1.Object) Child {
 	return Child{
 		Name: o.GetName(), UID: string(o.GetUID()), Fleet: l[LabelFleet], Instance: l[LabelInstance],
 		Node: a[AnnotationNode], Group: a[AnnotationGroup], Zone: a[AnnotationZone], Phase: l[phase], Ended: l[completed] == "true",
+		Created: o.GetCreationTimestamp().Time,
 	}
 }
 
@@ -87,8 +93,21 @@ func (w Workflows) children(ctx context.Context, namespace, selector string) (al
 	}
 }
 
-// Parent is the Workflow that a fleet runs in; zero if a person runs it by hand.
-type Parent struct{ Name, UID string }
+// Parent is the Workflow that a fleet runs in; zero if a person runs it by hand. Controller is the instanceID of its
+// workflow-controller, if that has one.
+type Parent struct{ Name, UID, Controller string }
+
+// Controller reads the instanceID of the workflow-controller that runs a Workflow, or "".
+func (w Workflows) Controller(ctx context.Context, namespace, name string) (string, error) {
+	found, err := w.Metadata.Resource(workflows).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return "", fmt.Errorf("reading workflow %q: %w", name, err)
+	}
+	if err != nil {
+		return "", nil //nolint:nilerr // the fleet outlives it, and its children have no controller of their own then
+	}
+	return found.GetLabels()[instanceID], nil
+}
 
 // Submission is what a fleet asks for: a node to be recycled by a WorkflowTemplate.
 type Submission struct {
@@ -168,6 +187,11 @@ func (o Submission) workflow(name string) *unstructured.Unstructured {
 	w := Workflow(o.Template, name, o.Parameters)
 	w.SetNamespace(o.Namespace)
 	w.SetLabels(map[string]string{"app.kubernetes.io/name": "eks-recycle", LabelFleet: o.Fleet, LabelInstance: o.Child.Instance})
+	if o.Parent.Controller != "" {
+		all := w.GetLabels()
+		all[instanceID] = o.Parent.Controller
+		w.SetLabels(all)
+	}
 	w.SetAnnotations(map[string]string{AnnotationNode: o.Child.Node, AnnotationGroup: o.Child.Group, AnnotationZone: o.Child.Zone})
 	if o.Parent.UID != "" {
 		w.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: w.GetAPIVersion(), Kind: w.GetKind(), Name: o.Parent.Name, UID: types.UID(o.Parent.UID)}})

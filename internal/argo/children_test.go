@@ -368,3 +368,33 @@ func TestOutcomeOfAChildThatFailed(t *testing.T) {
 		})
 	}
 }
+
+// A controller that has an instanceID leaves alone what does not carry it.
+func TestChildrenCarryTheInstanceIDOfTheirController(t *testing.T) {
+	const label = "workflows.argoproj.io/controller-instanceid"
+	for _, id := range []string{"", "team-a"} {
+		of := parent("fleet", false)
+		if id != "" {
+			of.Labels[label] = id
+		}
+		made := dynamicClient()
+		w := argo.Workflows{Dynamic: made, Metadata: client(t, of)}
+		controller, err := w.Controller(t.Context(), "argo", "fleet")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.Start(t.Context(), argo.Submission{
+			Namespace: "argo", Template: "recycle-node", Fleet: fleet, Parent: argo.Parent{Name: "fleet", UID: "fleet", Controller: controller}, Child: argo.Child{Instance: instance},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		child, err := made.Resource(workflows).Namespace("argo").Get(t.Context(), argo.ChildName(instance), metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, labelled := child.GetLabels()[label]; got != id || labelled != (id != "") {
+			t.Errorf("instanceID %q: the child has %q", id, got)
+		}
+	}
+}

@@ -27,15 +27,16 @@ import (
 // which know nothing of each other.
 type argoWorld struct {
 	*world
-	metadata   *metadatafake.FakeMetadataClient
-	dynamic    *dynamicfake.FakeDynamicClient
-	run        func(child map[string]string) (failure string) // by its parameters; in virtual time; its reason comes after " because: "
-	late       time.Duration                                  // what watches show is so old
-	mu         sync.Mutex
-	uids       int
-	inProgress map[string]bool // instances
-	peak       int
-	order      []string
+	metadata     *metadatafake.FakeMetadataClient
+	dynamic      *dynamicfake.FakeDynamicClient
+	run          func(child map[string]string) (failure string) // by its parameters; in virtual time; its reason comes after " because: "
+	late         time.Duration                                  // what watches show is so old
+	mu           sync.Mutex
+	uids         int
+	inProgress   map[string]bool // instances
+	noController bool            // takes up what is created
+	peak         int
+	order        []string
 }
 
 func newArgoWorld(w *world, run func(map[string]string) string) *argoWorld {
@@ -84,6 +85,10 @@ func (a *argoWorld) created(u *unstructured.Unstructured) error {
 	u.SetUID(apitypes.UID(fmt.Sprintf("child-%d", a.uids)))
 	a.mu.Unlock()
 	u.SetCreationTimestamp(metav1.Now())
+	if labels := u.GetLabels(); !a.noController {
+		labels["workflows.argoproj.io/phase"] = "Running"
+		u.SetLabels(labels)
+	}
 	if err := a.metadata.Tracker().Create(workflowsResource, metadataOf(u), u.GetNamespace()); err != nil {
 		return err
 	}

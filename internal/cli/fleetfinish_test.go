@@ -177,6 +177,21 @@ func TestFleetsSummaryIsShort(t *testing.T) {
 }
 
 // Recycles get the parameters of the fleet, and know which one asked for them.
+// A controller that leaves a fleet's recycles alone is said: the fleet would wait for 30 days.
+func TestAFleetWhoseRecyclesNobodyTakesUp(t *testing.T) {
+	for _, absent := range []bool{true, false} {
+		inWorld(t, nil, func(w *world) {
+			a := newArgoWorld(w, func(map[string]string) string { time.Sleep(time.Hour); return "" })
+			a.noController = absent
+			a.parent("fleet-1")
+			o, _ := a.fleet(w.Context(), "fleet-1", "--asg", group, "--limit", "1", "--poll-window", "11h")
+			if said := strings.Contains(strings.Join(o.result.Warnings, " "), "no workflow controller has taken it up"); said != absent {
+				t.Errorf("exit %d, warnings %v", o.code, o.result.Warnings)
+			}
+		})
+	}
+}
+
 func TestFleetHandsItsParametersOn(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		var got map[string]string

@@ -543,3 +543,33 @@ func TestALatePodIsWaitedForNoLongerThanMaxWait(t *testing.T) {
 		}
 	}
 }
+
+// Each wait of standby has its own end, and says what it waited for.
+func TestTheEndsOfStandbysWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		config func(*awssim.Config)
+		fault  *awssim.Fault
+		code   int
+		says   string
+		took   time.Duration
+	}{
+		"a deregistration of 45 minutes": {func(c *awssim.Config) { c.EnteringStandby = 45 * time.Minute }, nil, 0, "is on standby, replaced by", 45 * time.Minute},
+		"one that never ends":            {func(c *awssim.Config) { c.EnteringStandby = 100 * time.Hour }, nil, 1, "is still EnteringStandby after 2h0m0s", 2 * time.Hour},
+		"a group that is busy for ever": {nil, &awssim.Fault{Service: "autoscaling", Action: "EnterStandby", Kind: awssim.FaultErrorBefore, Code: "ScalingActivityInProgress", Status: 400, Count: 100000},
+			1, "no replacement in service after 30m0s", 30 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, c.config, func(w *world) {
+				w.withArgo(workflow("a", "a", ""))
+				if c.fault != nil {
+					w.must(w.sim.AddFaults(*c.fault))
+				}
+				began := time.Now()
+				o := w.run("a", "standby", "--instance-id", w.ids[0])
+				if took := time.Since(began); o.code != c.code || !strings.Contains(o.result.Message, c.says) || took < c.took || took > c.took+5*time.Minute {
+					t.Errorf("exit %d after %s: %s", o.code, took, o.result.Message)
+				}
+			})
+		})
+	}
+}

@@ -23,7 +23,11 @@ type run struct {
 	started   map[string]argo.Child  // by this attempt, until they are seen
 	verdicts  map[string]NodeOutcome // of children that failed, by uid
 	passed    []NodeOutcome          // over, by this attempt
+	ours      argo.Parent
 }
+
+// noPhaseFor is how long a child may have no phase: its controller sees it within seconds.
+const noPhaseFor = 5 * time.Minute
 
 // fleetLook is the pause after which a fleet that could start more looks whether other people's recycles have ended. Its own
 // children it watches.
@@ -50,6 +54,10 @@ func (r *Fleet) Run(ctx context.Context) error {
 	if !argo.IsWorkflow(r.claims.Workflow) {
 		return hint.Errorf("argo submit --from workflowtemplate/recycle-fleet; with --dry-run it works anywhere", "step fleet runs in a workflow, which its children belong to")
 	}
+	f.ours = r.parent()
+	if f.ours.Controller, err = r.argo.Controller(ctx, r.claims.Namespace, f.ours.Name); err != nil {
+		return err
+	}
 	if f.following, err = r.argo.Follow(ctx, r.claims.Namespace, r.claims.Holder); err != nil {
 		return err
 	}
@@ -69,6 +77,11 @@ func (r *Fleet) Run(ctx context.Context) error {
 // look starts whom it may and says whether all is over.
 func (f *run) look(ctx context.Context) (done bool, status string, err error) {
 	f.see()
+	for _, c := range f.children {
+		if c.Phase == "" && !c.Ended && !c.Created.IsZero() && time.Since(c.Created) > noPhaseFor {
+			f.report.Warn(ctx, fmt.Sprintf("workflow %s was created at %s, and no workflow controller has taken it up", c.Name, c.Created.UTC().Format(time.RFC3339)))
+		}
+	}
 	closed, err := f.closed(ctx)
 	if err != nil {
 		return false, "", err
@@ -213,7 +226,7 @@ func (f *run) start(ctx context.Context, c Candidate, again *recheck) (because s
 	}
 	child := argo.Child{Name: argo.ChildName(c.InstanceID), Fleet: f.claims.Holder, Instance: c.InstanceID, Node: c.NodeName, Group: c.ASGName, Zone: c.Zone}
 	started, err := f.argo.Start(ctx, argo.Submission{
-		Namespace: f.claims.Namespace, Template: f.Template, Fleet: f.claims.Holder, Parent: f.parent(), Child: child, Parameters: f.parameters(c),
+		Namespace: f.claims.Namespace, Template: f.Template, Fleet: f.claims.Holder, Parent: f.ours, Child: child, Parameters: f.parameters(c),
 	})
 	switch {
 	case errors.Is(err, argo.ErrTaken):

@@ -205,6 +205,11 @@ func (r *Recycle) awaitReplacement(ctx context.Context, s subject) error {
 	wait.Wake = candidates.wake
 	err := wait.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		h, err := r.asg.Advance(ctx, known, id, r.held.Record().Members)
+		if r.wait.Transient(err) { // a group that is busy for ever ends the wait like one that launches nothing
+			if over := r.timeout(err.Error()); over != nil {
+				return false, "", over
+			}
+		}
 		again := !known.Fresh()
 		known = asg.Group{Name: group}
 		if err == nil && again {
@@ -234,6 +239,9 @@ func (r *Recycle) awaitReplacement(ctx context.Context, s subject) error {
 		if came.status != "" {
 			status += ", " + came.status
 		}
+		if came.serves != nil && !came.short {
+			return false, status, r.leavesInTime(h, status)
+		}
 		return false, status, r.timeout(status)
 	})
 	if err != nil {
@@ -245,6 +253,19 @@ func (r *Recycle) awaitReplacement(ctx context.Context, s subject) error {
 	}
 	r.nodes.Event(ctx, s.node, "RecycleReplaced", fmt.Sprintf("instance %s is on standby, node %s took its place", id, r.report.ReplacementNode))
 	return r.report.Done("instance %s is on standby, replaced by %s (node %s)", id, r.report.ReplacementInstance, r.report.ReplacementNode)
+}
+
+// leavesWithin is how long an instance whose replacement serves may take to leave service: load balancers let go of it, which
+// takes an hour at most (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html).
+const leavesWithin = 2 * time.Hour
+
+// leavesInTime ends the wait for an instance that does not leave service.
+func (r *Recycle) leavesInTime(h asg.Handover, status string) error {
+	if time.Since(r.held.Record().WaitingSince) < leavesWithin {
+		return nil
+	}
+	return hint.Errorf("see the deregistration delay of the group's target groups, and the group's activities",
+		"instance %q is still %s after %s: %s", r.report.InstanceID, h.Lifecycle, leavesWithin, status)
 }
 
 // launchesWithin is how soon a launch shows in its group; only then its activities are asked for a failure.
