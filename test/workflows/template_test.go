@@ -305,3 +305,14 @@ func (o oneTemplate) Get(name string) (*v1alpha1.WorkflowTemplate, error) {
 	}
 	return o.wt, nil
 }
+
+// A controller's workflowDefaults may have an activeDeadlineSeconds of an hour: each template says its own.
+func TestEveryTemplateSaysHowLongItMayRun(t *testing.T) {
+	for _, wt := range templates(t) {
+		if deadline := wt.Spec.ActiveDeadlineSeconds; deadline == nil {
+			t.Errorf("%s has no activeDeadlineSeconds", wt.Name)
+		} else if wt.Name == "recycle-node" && time.Duration(*deadline)*time.Second < 15*24*time.Hour {
+			t.Errorf("%s may run for %d seconds", wt.Name, *deadline)
+		}
+	}
+}
