@@ -113,7 +113,7 @@ func TestAWaitOfTwoWeeksTakesFewAttemptsAndThenEnds(t *testing.T) {
 			attempts++
 			began := time.Now()
 			o := w.step("drain", "--instance-id", w.ids[0], "--max-wait", "14d", "--poll-window", "20m", "--attempt", strconv.Itoa(attempts-1))
-			if took := time.Since(began); took > 8*time.Hour+time.Minute {
+			if took := time.Since(began); took > 24*time.Hour+time.Minute {
 				w.Errorf("attempt %d took %s", attempts, took)
 			}
 			if o.code == 75 {
@@ -124,7 +124,7 @@ func TestAWaitOfTwoWeeksTakesFewAttemptsAndThenEnds(t *testing.T) {
 			}
 			break
 		}
-		if attempts > 50 {
+		if attempts > 20 {
 			w.Errorf("it took %d attempts", attempts)
 		}
 	})

@@ -80,15 +80,15 @@ func parse(c *cli.Context, s step) (Options, error) {
 	return o, nil
 }
 
-// window is how long an attempt waits: half as long again as the one before, up to 24 times the first. With a first one of 20
-// minutes, 14 days take 48 attempts, each of which is a pod and a line in the Workflow.
+// window is how long an attempt waits: twice as long as the one before, up to 72 times the first. With a first one of 20 minutes,
+// 14 days take 20 attempts, each of which is a pod and 1.5 KB of the Workflow.
 func window(first time.Duration, attempt string) time.Duration {
 	n, err := strconv.Atoi(attempt)
 	if err != nil {
 		return first
 	}
-	longest := 24 * first
-	for w := first; ; w += w / 2 {
+	longest := 72 * first
+	for w := first; ; w *= 2 {
 		if n--; n < 0 || w >= longest {
 			return min(w, longest)
 		}

@@ -144,7 +144,7 @@ func TestOrderOfTheSteps(t *testing.T) {
 }
 
 func TestStepsWait(t *testing.T) {
-	const first, last, headroom, longest = 20 * time.Minute, 8 * time.Hour, 15 * time.Minute, 15 * 24 * time.Hour
+	const first, last, headroom, longest = 20 * time.Minute, 24 * time.Hour, 15 * time.Minute, 15 * 24 * time.Hour
 	for _, step := range steps(t, recycleNode(t)) {
 		t.Run(step.Name, func(t *testing.T) {
 			deadline := time.Duration(step.ActiveDeadlineSeconds.IntValue()) * time.Second
@@ -163,7 +163,7 @@ func TestStepsWait(t *testing.T) {
 				t.Fatal(err)
 			}
 			var total time.Duration
-			for window := first; retry.Limit.IntValue() > 0 && total < bound; window = min(window*3/2, last) {
+			for window := first; retry.Limit.IntValue() > 0 && total < bound; window = min(window*2, last) {
 				retry.Limit.IntVal--
 				total += window
 			}
