@@ -121,11 +121,16 @@ func handover(g Group, id string, baseline []string) Handover {
 }
 
 // Baseline lists the members that cannot be the target's replacement because they were there before it went on standby.
-// For a target in service these are all members. For one that someone else has put on standby, the group's activities
-// tell when that was.
+// For a target in service these are all members, but those that boot in a group which has more than it wants: Capacity
+// Rebalancing has launched them in the target's place already, and no other one will come. For one that someone else has put on
+// standby, the group's activities tell when that was.
 func (c *Client) Baseline(ctx context.Context, t Target) ([]string, error) {
 	if t.Lifecycle() == InService {
-		return t.Group.MemberIDs(), nil
+		surplus := active(*t.Group, "") > t.Group.Desired
+		return slices.DeleteFunc(t.Group.MemberIDs(), func(id string) bool {
+			m, _ := t.Group.Member(id)
+			return surplus && strings.HasPrefix(m.Lifecycle, Pending)
+		}), nil
 	}
 	since, err := c.standbySince(ctx, t.Group.Name, t.Instance.ID)
 	if err != nil {
