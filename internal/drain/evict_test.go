@@ -45,6 +45,7 @@ func TestEvictees(t *testing.T) {
 	}{
 		"the rest":                   {drain.Eviction{Selection: selection(t, "", "")}, []string{"default/web", "team-a/other"}},
 		"the rest, by a selector":    {drain.Eviction{Selection: selection(t, "app=none", "")}, []string{"default/batch", "default/web", "team-a/other"}},
+		"those that matter, not yet": {drain.Eviction{Selection: selection(t, "", ""), ThenEvict: true, Until: time.Now().Add(1 << 40)}, []string{"default/web", "team-a/other"}},
 		"those that matter, as well": {drain.Eviction{Selection: selection(t, "", ""), ThenEvict: true, Until: time.Unix(1, 0)}, []string{"default/batch", "default/web", "team-a/other"}},
 	} {
 		t.Run(name, func(t *testing.T) {

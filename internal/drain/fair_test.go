@@ -142,6 +142,14 @@ func TestPodsOfADeadKubelet(t *testing.T) {
 				h.Ready = func(context.Context) (bool, error) { return ready, nil }
 				s.put(pod("web", always))
 				s.put(pod("batch", func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Now().Add(time.Minute)} }))
+				patient := pod("patient", func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Now().Add(time.Hour)} })
+				s.put(patient)
+				s.put(pod("x-overdue", always, func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Now().Add(-time.Hour)} }))
+				if left, err := s.client(t).Left(t.Context(), h, selection(t, "", "")); err != nil || len(left.Left) != 2 {
+					t.Errorf("pods whose grace period runs: %v, error %v", names(left.Left), err)
+				}
+				s.remove("default/patient")
+				s.remove("default/x-overdue")
 				began := time.Now()
 				window, cancel := context.WithTimeoutCause(t.Context(), time.Hour, errors.New("the window ended"))
 				defer cancel()
@@ -361,6 +369,43 @@ func TestVolumesAreDetached(t *testing.T) {
 		}
 		if err := s.client(t).AwaitDetached(t.Context(), host); err != nil || time.Since(began) < 90*time.Second || time.Since(began) > 2*time.Minute {
 			t.Errorf("after %s: error %v", time.Since(began), err)
+		}
+	})
+}
+
+// One pod behind a webhook that hangs is one pod: the others go at once.
+func TestAnEvictionThatIsNotAnswered(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newServer()
+		s.slow = map[string]bool{"a-hangs": true}
+		s.put(pod("a-hangs", always))
+		for i := range 20 {
+			s.put(pod(fmt.Sprintf("web-%02d", i), always))
+		}
+		window, cancel := context.WithTimeoutCause(t.Context(), 20*time.Second, errors.New("the window ended"))
+		defer cancel()
+		out, err := s.client(t).Evict(window, host, drain.Eviction{Selection: selection(t, "", "")})
+		if err == nil || out.Evicted != 20 || len(s.pods) != 1 {
+			t.Errorf("%d evicted, %d left, error %v", out.Evicted, len(s.pods), err)
+		}
+	})
+}
+
+// A pod that matters and is late does not end the eviction of the others.
+func TestALatePodBesideABlockedOne(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newServer()
+		s.put(pod("batch"))
+		s.put(pod("web", always))
+		s.budget["web"] = blocked("web")
+		began := time.Now()
+		go func() {
+			time.Sleep(30 * time.Minute)
+			s.remove("default/web")
+		}()
+		out, err := s.client(t).Evict(t.Context(), host, drain.Eviction{Selection: selection(t, "", ""), Until: began.Add(10 * time.Minute), Timeout: time.Hour})
+		if took := time.Since(began); err != nil || !slices.Equal(names(out.Late), []string{"default/batch"}) || took < 30*time.Minute || took > 31*time.Minute {
+			t.Errorf("after %s: late %v, error %v", took, names(out.Late), err)
 		}
 	})
 }

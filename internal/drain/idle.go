@@ -60,7 +60,7 @@ func (i *idle) over(ctx context.Context, pods []*corev1.Pod, status string, out 
 	case !evictable && i.Eviction.over():
 		out.TimedOut, out.Late = true, pods
 		return true
-	case !evictable, i.Timeout == 0:
+	case i.Timeout == 0:
 	case idle >= i.Timeout:
 		out.TimedOut, out.Blocked = true, status
 		return true

@@ -52,6 +52,7 @@ type server struct {
 	asked       map[string][]url.Values // queries, by verb
 	evicts      []string                // names, in order
 	rehearsed   []string                // names, of evictions that were only asked about
+	slow        map[string]bool         // pods whose eviction is not answered, as by a webhook that hangs
 	dead        bool                    // the kubelet: what is evicted stays
 	budgets     []policyv1.PodDisruptionBudget
 	attachments []storagev1.VolumeAttachment
@@ -178,6 +179,13 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 		namespace = path[3]
 	}
 	query := r.URL.Query()
+	if r.Method == http.MethodPost && s.slow[path[5]] {
+		select {
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		case <-time.After(time.Hour):
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	verb := "list"
