@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -27,7 +26,7 @@ import (
 const mostMemory = 128 << 20
 
 // A node can hold 250 pods, and what people put into a pod can have the 1.5 MiB that etcd takes. A drain of such a node fits into
-// the memory that the templates give a step.
+// the memory that the templates give a step. A rehearsal reads the same pages, and ends.
 func TestADrainOfBigPodsFitsIntoItsMemory(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "step")
 	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-s -w -X main.version=v0.0.0", "-o", program, ".")
@@ -44,11 +43,10 @@ func TestADrainOfBigPodsFitsIntoItsMemory(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	drain := exec.CommandContext(ctx, program, "drain", "--instance-id", bigInstance, "--poll-window", "8s", "--region", "eu-central-1", "--kubeconfig", kubeconfig)
+	drain := exec.CommandContext(ctx, program, "drain", "--instance-id", bigInstance, "--dry-run", "--region", "eu-central-1", "--kubeconfig", kubeconfig)
 	drain.Env = []string{"GOMEMLIMIT=100MiB", "AWS_ACCESS_KEY_ID=none", "AWS_SECRET_ACCESS_KEY=none", "AWS_ENDPOINT_URL=http://127.0.0.1:1"}
 	out, err := drain.CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 75 || !strings.Contains(string(out), "250 pod(s) on node") {
+	if err != nil || !strings.Contains(string(out), "would wait for 250 pod(s) on node") {
 		t.Fatalf("%v\n%.2000s", err, out)
 	}
 	usage, ok := drain.ProcessState.SysUsage().(*syscall.Rusage)
