@@ -11,6 +11,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -85,6 +86,23 @@ func TestCallsAreThoseOfTheClientset(t *testing.T) {
 			func(ctx context.Context, c *kube.Client) (any, error) { return c.Pods("team").List(ctx, list) },
 			func(ctx context.Context, c kubernetes.Interface) (any, error) {
 				return c.CoreV1().Pods("team").List(ctx, list)
+			}},
+		"list budgets": {&policyv1.PodDisruptionBudgetList{Items: []policyv1.PodDisruptionBudget{{ObjectMeta: metav1.ObjectMeta{Name: "b"}}}},
+			func(ctx context.Context, c *kube.Client) (any, error) { return c.Budgets("team").List(ctx, list) },
+			func(ctx context.Context, c kubernetes.Interface) (any, error) {
+				return c.PolicyV1().PodDisruptionBudgets("team").List(ctx, list)
+			}},
+		"list attachments": {&storagev1.VolumeAttachmentList{Items: []storagev1.VolumeAttachment{{ObjectMeta: metav1.ObjectMeta{Name: "a"}}}},
+			func(ctx context.Context, c *kube.Client) (any, error) { return c.VolumeAttachments().List(ctx, list) },
+			func(ctx context.Context, c kubernetes.Interface) (any, error) {
+				return c.StorageV1().VolumeAttachments().List(ctx, list)
+			}},
+		"get a claim": {&corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "data"}},
+			func(ctx context.Context, c *kube.Client) (any, error) {
+				return c.PersistentVolumeClaims("team").Get(ctx, "data", metav1.GetOptions{})
+			},
+			func(ctx context.Context, c kubernetes.Interface) (any, error) {
+				return c.CoreV1().PersistentVolumeClaims("team").Get(ctx, "data", metav1.GetOptions{})
 			}},
 		"watch": {&metav1.Status{Status: metav1.StatusFailure, Code: http.StatusGone, Reason: metav1.StatusReasonExpired},
 			func(ctx context.Context, c *kube.Client) (any, error) { return c.Pods("team").Watch(ctx, list) },
