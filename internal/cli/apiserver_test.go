@@ -189,7 +189,7 @@ func conflict(resource, name string) error {
 	return apierrors.NewConflict(kindOf(resource), name, fmt.Errorf("the object has been modified"))
 }
 
-// watcher is one watch. Its channel is closed when the watch ends, whoever ends it.
+// watcher is one watch. Its channel is closed when the watch ends, from either side.
 type watcher struct {
 	server    *apiServer
 	resource  string

@@ -154,7 +154,7 @@ func TestFleetCountsRecyclesThatHaveJustBeenCreated(t *testing.T) {
 	})
 }
 
-// One recycle a zone is one, whoever started it and whenever: an attempt that is killed forgets what it began.
+// The limit of one recycle a zone counts those of all fleets and attempts: an attempt that is killed forgets what it began.
 func TestFleetKeepsToItsZones(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.resized("MaxSize", 9)

@@ -84,7 +84,7 @@ func (w *checker) sizesAtTheEnd(surplus int) {
 		w.violated(4, "min and max are %d and %d, want %d and %d", w.group.Min, w.group.Max, w.min, w.max)
 	}
 	fits := func(want int) bool {
-		want = max(want, w.min) // whoever raises the minimum raises it too
+		want = max(want, w.min) // raising the minimum raises it too
 		return w.group.Desired >= want && w.group.Desired <= want+surplus
 	}
 	if !slices.ContainsFunc(w.desired, fits) {

@@ -192,7 +192,7 @@ func (w *checker) desiredChanged(e awssim.Event) {
 		return
 	}
 	w.desired = []int{to}
-	for added := 1; added <= w.owed; added++ { // whoever sets it now may or may not have meant what steps have added for a moment
+	for added := 1; added <= w.owed; added++ { // the new value may or may not include what steps have added for a moment
 		w.desired = append(w.desired, to-added)
 	}
 	if w.owed < 0 {
@@ -214,7 +214,7 @@ func (w *checker) limitChanged(e awssim.Event) {
 	}
 }
 
-// terminated is a member that its group lets go. What the group does by itself must be somebody else's doing.
+// terminated checks a member that its group terminates: a scale-in must have its cause outside of the recycles.
 func (w *checker) terminated(before awssim.GroupView, e awssim.Event) {
 	m := memberOf(before, e.Instance)
 	if m == nil {

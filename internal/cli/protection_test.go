@@ -9,7 +9,7 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
-// Protection is found before anything is touched, and again before the detach, whoever switched it on meanwhile.
+// Protection is found before anything is touched, and again before the detach, in case it was switched on meanwhile.
 func TestProtectedInstances(t *testing.T) {
 	stop := func(w *world, on bool) { w.must(w.sim.ProtectFromStop(w.ids[0], on)) }
 	terminate := func(w *world, on bool) { w.must(w.sim.ProtectInstance(w.ids[0], on)) }
