@@ -1,7 +1,11 @@
-# Both bases can be replaced, by a mirror or by images that are approved where you build.
-ARG BUILDER_IMAGE=docker.io/library/golang:1.26
+# Both bases can be replaced, by a mirror or by images that are approved where you build. The defaults are stages: Dependabot updates
+# images in FROM lines, and not in ARGs. Their digests are of indexes, for all architectures.
+ARG BUILDER_IMAGE=default-builder
 # It must bring CA certificates: the AWS endpoints are reached over TLS.
-ARG BASE_IMAGE=gcr.io/distroless/static-debian12:nonroot
+ARG BASE_IMAGE=default-base
+
+FROM --platform=$BUILDPLATFORM docker.io/library/golang:1.26@sha256:0f063af2d465d8dcae54cce04278ada488b96f77b42449c8d071e47d016cc65a AS default-builder
+FROM gcr.io/distroless/static-debian12:nonroot@sha256:afa5c872c891853ca7fcf1f12c3edb23f7eeef36189728842dd51042ff57f7ab AS default-base
 
 FROM --platform=$BUILDPLATFORM ${BUILDER_IMAGE} AS build
 ARG TARGETOS

@@ -6,8 +6,8 @@
 set -uo pipefail
 
 mkdir -p "$REPORTS"
-rm -f "$REPORTS"/*.json
-times=() failed=()
+rm -f "$REPORTS"/*.json "$REPORTS"/*.not-run
+times=() failed=() passed=()
 for part in "$@"; do
 	echo "== $part"
 	began=$SECONDS verdict=passed events=$REPORTS/$part.json
@@ -16,7 +16,12 @@ for part in "$@"; do
 	elif [ -e "$events" ] && ! grep -q '"Action":"pass".*"Test":' "$events"; then
 		verdict="failed: it ran no test"
 	fi
-	[ "$verdict" = passed ] || failed+=("$part")
+	[ ! -e "$REPORTS/$part.not-run" ] || verdict="not run"
+	case $verdict in
+	passed) passed+=("$part") ;;
+	"not run") ;;
+	*) failed+=("$part") ;;
+	esac
 	times+=("$(printf '%-10s %5ds  %s' "$part" $((SECONDS - began)) "$verdict")")
 done
 
@@ -27,10 +32,13 @@ if [ -e "${events[0]}" ]; then
 	skipped=$(sed -n '/"Action":"skip"/s/.*"Test":"\([^"]*\)".*/\1/p' "${events[@]}")
 	[ -z "$skipped" ] || printf '== skipped\n%s\n' "$skipped"
 fi
+for file in "$REPORTS"/*.not-run; do
+	[ ! -e "$file" ] || { echo "== not run: $(basename "$file" .not-run)" && cat "$file"; }
+done
 echo "== time of each part"
 printf '%s\n' "${times[@]}"
 if [ ${#failed[@]} -gt 0 ]; then
 	echo "failed: ${failed[*]}" >&2
 	exit 1
 fi
-echo "passed: $*"
+echo "passed: ${passed[*]}"

@@ -1,11 +1,13 @@
 // Package argo is a step's side of Argo Workflows: output parameters as files, the progress file, the exit codes that the
-// template's retryStrategy reacts to, and whether a workflow still runs. It imports nothing of Argo.
+// template's retryStrategy reacts to, how long an attempt waits, and whether a workflow still runs. It imports nothing of Argo.
 package argo
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"time"
 )
 
 // Exit codes. Argo's executor keeps 64 for itself, 137 and 143 come from signals.
@@ -15,6 +17,21 @@ const (
 	ExitUsage  = 2  // bad usage or input
 	ExitNotYet = 75 // run me again (EX_TEMPFAIL)
 )
+
+// Window is how long an attempt waits: twice as long as the one before, up to 72 times the first. With a first one of 20 minutes,
+// 14 days take 20 attempts, each of which is a pod and 1.5 KB of the Workflow.
+func Window(first time.Duration, attempt string) time.Duration {
+	n, err := strconv.Atoi(attempt)
+	if err != nil {
+		return first
+	}
+	longest := 72 * first
+	for w := first; ; w *= 2 {
+		if n--; n < 0 || w >= longest {
+			return min(w, longest)
+		}
+	}
+}
 
 // WriteOutputs writes each value to a file of its key's name, atomically: Argo reads them also after a failed attempt.
 // The directory is created if need be.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -61,8 +63,11 @@ func childOf(o metav1.Object) Child {
 	}
 }
 
-// OfFleet selects the children of one fleet.
-func OfFleet(fleet string) string { return labels.Set{LabelFleet: fleet}.String() }
+// ofFleet selects the children of one fleet.
+func ofFleet(fleet string) string { return labels.Set{LabelFleet: fleet}.String() }
+
+// childrenAPage keeps a page of metadata, some 2 KiB each, within a megabyte.
+const childrenAPage = 500
 
 // Running lists the children of all fleets that have not ended: as many as there are nodes in progress, not more.
 func (w Workflows) Running(ctx context.Context, namespace string) ([]Child, error) {
@@ -71,11 +76,8 @@ func (w Workflows) Running(ctx context.Context, namespace string) ([]Child, erro
 
 // Children lists those of one fleet.
 func (w Workflows) Children(ctx context.Context, namespace, fleet string) ([]Child, error) {
-	return w.children(ctx, namespace, OfFleet(fleet))
+	return w.children(ctx, namespace, ofFleet(fleet))
 }
-
-// childrenAPage keeps a page of metadata, some 2 KiB each, within a megabyte.
-const childrenAPage = 500
 
 func (w Workflows) children(ctx context.Context, namespace, selector string) (all []Child, err error) {
 	options := metav1.ListOptions{LabelSelector: selector, Limit: childrenAPage}
@@ -164,6 +166,65 @@ func (w Workflows) Start(ctx context.Context, o Submission) (started bool, err e
 // either comes before what the template says (https://argo-workflows.readthedocs.io/en/latest/fields/#ttlstrategy).
 const kept = int64(45 * 24 * 3600)
 
+// What a workflow that an event starts says of it, for the sweep and for people.
+const (
+	LabelEvent         = "eks-recycle.io/event"
+	LabelEventInstance = "eks-recycle.io/event-instance-id"
+)
+
+// Triggered is a workflow that an event starts.
+type Triggered struct {
+	Namespace, Template, Name string
+	Event, Instance           string
+	Controller                string // instanceID of its workflow-controller, if that has one
+	Parameters                map[string]string
+}
+
+// Create creates the workflow of an event. created is false if there is one of that name already, which is that of an earlier
+// delivery.
+func (w Workflows) Create(ctx context.Context, t Triggered) (created bool, err error) {
+	o := Workflow(t.Template, t.Name, t.Parameters)
+	o.SetNamespace(t.Namespace)
+	all := o.GetLabels()
+	all[LabelEvent] = t.Event
+	if t.Instance != "" {
+		all[LabelEventInstance] = t.Instance
+	}
+	if t.Controller != "" {
+		all[instanceID] = t.Controller
+	}
+	o.SetLabels(all)
+	_, err = w.Dynamic.Resource(workflows).Namespace(t.Namespace).Create(ctx, o, metav1.CreateOptions{FieldManager: "eks-recycle"})
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("creating workflow %q: %w", t.Name, err)
+	}
+	return true, nil
+}
+
+// CreatedFor lists when the workflows were created that one kind of event started, by instance: the newest of each.
+func (w Workflows) CreatedFor(ctx context.Context, namespace, event string) (map[string]time.Time, error) {
+	newest := map[string]time.Time{}
+	options := metav1.ListOptions{LabelSelector: labels.Set{LabelEvent: event}.String(), Limit: childrenAPage}
+	for {
+		page, err := w.Metadata.Resource(workflows).Namespace(namespace).List(ctx, options)
+		if err != nil {
+			return nil, fmt.Errorf("listing the workflows of %s events: %w", event, err)
+		}
+		for i := range page.Items {
+			id, at := page.Items[i].Labels[LabelEventInstance], page.Items[i].CreationTimestamp.Time
+			if at.After(newest[id]) {
+				newest[id] = at
+			}
+		}
+		if options.Continue = page.Continue; options.Continue == "" {
+			return newest, nil
+		}
+	}
+}
+
 // Workflow is one that names a template and its arguments and nothing else: a controller with templateReferencing Strict takes
 // little more.
 func Workflow(template, name string, parameters map[string]string) *unstructured.Unstructured {
@@ -173,7 +234,7 @@ func Workflow(template, name string, parameters map[string]string) *unstructured
 	w.SetName(name)
 	w.SetLabels(map[string]string{"app.kubernetes.io/name": "eks-recycle"})
 	all := []any{}
-	for _, name := range sortedKeys(parameters) {
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		all = append(all, map[string]any{"name": name, "value": parameters[name]})
 	}
 	w.Object["spec"] = map[string]any{
@@ -186,12 +247,12 @@ func Workflow(template, name string, parameters map[string]string) *unstructured
 func (o Submission) workflow(name string) *unstructured.Unstructured {
 	w := Workflow(o.Template, name, o.Parameters)
 	w.SetNamespace(o.Namespace)
-	w.SetLabels(map[string]string{"app.kubernetes.io/name": "eks-recycle", LabelFleet: o.Fleet, LabelInstance: o.Child.Instance})
+	all := w.GetLabels()
+	all[LabelFleet], all[LabelInstance] = o.Fleet, o.Child.Instance
 	if o.Parent.Controller != "" {
-		all := w.GetLabels()
 		all[instanceID] = o.Parent.Controller
-		w.SetLabels(all)
 	}
+	w.SetLabels(all)
 	w.SetAnnotations(map[string]string{AnnotationNode: o.Child.Node, AnnotationGroup: o.Child.Group, AnnotationZone: o.Child.Zone})
 	if o.Parent.UID != "" {
 		w.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: w.GetAPIVersion(), Kind: w.GetKind(), Name: o.Parent.Name, UID: types.UID(o.Parent.UID)}})
@@ -200,6 +261,38 @@ func (o Submission) workflow(name string) *unstructured.Unstructured {
 		}
 	}
 	return w
+}
+
+var workflowTemplates = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "workflowtemplates"}
+
+// Parameters reads the names of the parameters that a WorkflowTemplate takes.
+func (w Workflows) Parameters(ctx context.Context, namespace, template string) (names []string, err error) {
+	found, err := w.Dynamic.Resource(workflowTemplates).Namespace(namespace).Get(ctx, template, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading WorkflowTemplate %q in namespace %q: %w", template, namespace, err)
+	}
+	parameters, _, _ := unstructured.NestedSlice(found.Object, "spec", "arguments", "parameters")
+	for _, p := range parameters {
+		if p, _ := p.(map[string]any); text(p, "name") != "" {
+			names = append(names, text(p, "name"))
+		}
+	}
+	return names, nil
+}
+
+// Submit creates a Workflow from a template, as "argo submit --from" does, and returns its name. Controller is the instanceID of the
+// workflow-controller that is to run it, if that has one.
+func (w Workflows) Submit(ctx context.Context, namespace, template, controller string, parameters map[string]string) (name string, err error) {
+	workflow := Workflow(template, "", parameters)
+	workflow.SetGenerateName(template + "-")
+	if controller != "" {
+		workflow.SetLabels(map[string]string{"app.kubernetes.io/name": "eks-recycle", instanceID: controller})
+	}
+	created, err := w.Dynamic.Resource(workflows).Namespace(namespace).Create(ctx, workflow, metav1.CreateOptions{FieldManager: "eks-recycle"})
+	if err != nil {
+		return "", fmt.Errorf("creating a workflow from WorkflowTemplate %q: %w", template, err)
+	}
+	return created.GetName(), nil
 }
 
 // Stop asks a running child to end as "argo stop" does: what it is doing ends, and its exit handler runs.
@@ -214,9 +307,9 @@ func (w Workflows) Stop(ctx context.Context, namespace, name string) error {
 // Outcome is how a child ended.
 type Outcome struct {
 	Child
-	Created, Finished time.Time
-	Message           string // why it failed, in the words of its steps
-	Reason            string // why it failed, where others react to it
+	Finished time.Time
+	Message  string // why it failed, in the words of its steps
+	Reason   string // why it failed, where others react to it
 }
 
 // Outcome reads how one child ended.
@@ -234,7 +327,7 @@ const outcomesAPage = 10
 
 // Outcomes reads how the children of a fleet ended and hands each to the caller.
 func (w Workflows) Outcomes(ctx context.Context, namespace, fleet string, each func(Outcome)) error {
-	options := metav1.ListOptions{LabelSelector: OfFleet(fleet), Limit: outcomesAPage}
+	options := metav1.ListOptions{LabelSelector: ofFleet(fleet), Limit: outcomesAPage}
 	for {
 		page, err := w.Dynamic.Resource(workflows).Namespace(namespace).List(ctx, options)
 		if err != nil {

@@ -188,7 +188,7 @@ func TestChildrenAndOutcomesAreReadByPages(t *testing.T) {
 	asked, made := client(t), dynamicClient()
 	var all, wholes []runtime.Object
 	for i := range 5 {
-		c := child(fmt.Sprint(i), fleet, "Succeeded")
+		c := child(fmt.Sprint(i), fleet, "Running")
 		all, wholes = append(all, c), append(wholes, whole(t, c))
 	}
 	paged(&asked.Fake, all, func(items []runtime.Object, more string) runtime.Object {
@@ -207,7 +207,7 @@ func TestChildrenAndOutcomesAreReadByPages(t *testing.T) {
 		return list
 	})
 	w := argo.Workflows{Metadata: asked, Dynamic: made}
-	children, err := w.Children(t.Context(), "argo", fleet)
+	children, err := w.Running(t.Context(), "argo")
 	if err != nil || len(children) != 5 {
 		t.Errorf("%d children, error %v", len(children), err)
 	}

@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
 // Following is a live picture of a fleet's children. A value is in Changed after each change.
@@ -32,40 +34,21 @@ func (f *Following) Children() []Child {
 	return children
 }
 
-// syncPoll is how often a picture that starts is asked whether it is complete; client-go has no signal for it.
-const syncPoll = 10 * time.Millisecond
-
 // Follow starts a picture that lives as long as ctx, and returns when it is complete. Of the children it holds their
 // metadata, some hundred bytes each, however long it lives: client-go's reflector lists once and then watches.
 func (w Workflows) Follow(ctx context.Context, namespace, fleet string) (*Following, error) {
 	f := &Following{Changed: make(chan struct{}, 1)}
 	refused := make(chan error, 1)
 	client := w.Metadata.Resource(workflows).Namespace(namespace)
-	poke := func() {
-		select {
-		case f.Changed <- struct{}{}:
-		default:
-		}
-	}
-	note := func(err error) error {
-		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) {
-			select {
-			case refused <- fmt.Errorf("following the workflows of the fleet: %w", err):
-			default:
-			}
-		}
-		return err
-	}
+	poke := func() { poll.Offer(f.Changed, struct{}{}) }
 	listWatch := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = OfFleet(fleet)
-			list, err := client.List(ctx, o)
-			return list, note(err)
+			o.LabelSelector = ofFleet(fleet)
+			return client.List(ctx, o)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = OfFleet(fleet)
-			watching, err := client.Watch(ctx, o)
-			return watching, note(err)
+			o.LabelSelector = ofFleet(fleet)
+			return client.Watch(ctx, o)
 		},
 	}
 	informer := cache.NewSharedIndexInformerWithOptions(cache.ToListWatcherWithWatchListSemantics(listWatch, w.Metadata), &metav1.PartialObjectMetadata{},
@@ -80,20 +63,22 @@ func (w Workflows) Follow(ctx context.Context, namespace, fleet string) (*Follow
 			}
 			return o, nil
 		}),
-		informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {})) // it tries again by itself
+		informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { // it tries again by itself
+			if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) {
+				poll.Offer(refused, fmt.Errorf("following the workflows of the fleet: %w", err))
+			}
+		}))
 	if err != nil {
 		return nil, fmt.Errorf("following the workflows of the fleet: %w", err)
 	}
 	f.store = informer.GetStore()
 	go informer.RunWithContext(logr.NewContext(ctx, logr.Discard()))
-	for !informer.HasSynced() {
-		select {
-		case err := <-refused:
-			return nil, err
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(syncPoll):
-		}
+	select {
+	case err := <-refused:
+		return nil, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-informer.HasSyncedChecker().Done():
+		return f, nil
 	}
-	return f, nil
 }

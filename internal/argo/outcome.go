@@ -13,7 +13,7 @@ import (
 // outcomeOf reads a whole Workflow. Its reason is what the steps said that failed: Argo's own message names no more than
 // the step. Where the controller keeps the nodes compressed or in a database, that message has to do.
 func outcomeOf(w *unstructured.Unstructured) Outcome {
-	o := Outcome{Child: childOf(w), Created: w.GetCreationTimestamp().Time}
+	o := Outcome{Child: childOf(w)}
 	finished, _, _ := unstructured.NestedString(w.Object, "status", "finishedAt")
 	o.Finished, _ = time.Parse(time.RFC3339, finished)
 	o.Phase = cmp.Or(o.Phase, text(w.Object, "status", "phase"))
@@ -57,5 +57,3 @@ func text(in map[string]any, path ...string) string {
 	s, _, _ := unstructured.NestedString(in, path...)
 	return s
 }
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
@@ -19,6 +20,15 @@ import (
 type Workflows struct {
 	Metadata metadata.Interface
 	Dynamic  dynamic.Interface
+}
+
+// New makes both clients of one cluster: of metadata in protobuf, and of whole Workflows, which have none, in JSON.
+func New(config *rest.Config) (w Workflows, err error) {
+	if w.Metadata, err = metadata.NewForConfig(config); err != nil {
+		return w, err
+	}
+	w.Dynamic, err = dynamic.NewForConfig(config)
+	return w, err
 }
 
 // completed is the label that the workflow-controller puts on a Workflow that has ended

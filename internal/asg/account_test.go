@@ -52,7 +52,9 @@ func inAccount(t *testing.T, minimum, maximum int32, change func(*awssim.Config)
 		}
 		a.groups, a.ec2 = autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg)
 		log := slog.New(slog.DiscardHandler)
-		a.client = &asg.Client{Reader: a.groups, Writer: a.groups, Instances: a.ec2, Log: log, Wait: poll.Loop{Interval: 5 * time.Second, Transient: awserr.IsTransient, Log: log}}
+		client := asg.New(a.groups, a.ec2)
+		client.Log, client.Wait = log, poll.Loop{Interval: 5 * time.Second, Transient: awserr.IsTransient, Log: log}
+		a.client = &client
 		_, err := a.groups.CreateAutoScalingGroup(t.Context(), &autoscaling.CreateAutoScalingGroupInput{
 			AutoScalingGroupName: aws.String(group), MinSize: &minimum, DesiredCapacity: aws.Int32(3), MaxSize: &maximum,
 			AvailabilityZones: []string{"eu-central-1a", "eu-central-1b"},

@@ -16,35 +16,46 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
+// call is one call of a service, with the signature of the SDK's client.
+//
+// The SDK's clients have hundreds of methods. In a program that uses text/template (urfave/cli does, for its help) the linker
+// keeps all methods of every type that an interface value can lead to, also by a field. A function leads to no client: the
+// program is a third smaller for it.
+type call[In, Options, Out any] func(context.Context, *In, ...func(*Options)) (*Out, error)
+
 // GroupReader is what is read of Auto Scaling.
-type GroupReader interface {
-	DescribeAutoScalingGroups(context.Context, *autoscaling.DescribeAutoScalingGroupsInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingGroupsOutput, error)
-	DescribeScalingActivities(context.Context, *autoscaling.DescribeScalingActivitiesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeScalingActivitiesOutput, error)
-	DescribeInstanceRefreshes(context.Context, *autoscaling.DescribeInstanceRefreshesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeInstanceRefreshesOutput, error)
-	DescribeLifecycleHooks(context.Context, *autoscaling.DescribeLifecycleHooksInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeLifecycleHooksOutput, error)
+type GroupReader struct {
+	DescribeAutoScalingGroups    call[autoscaling.DescribeAutoScalingGroupsInput, autoscaling.Options, autoscaling.DescribeAutoScalingGroupsOutput]
+	DescribeAutoScalingInstances call[autoscaling.DescribeAutoScalingInstancesInput, autoscaling.Options, autoscaling.DescribeAutoScalingInstancesOutput]
+	DescribeScalingActivities    call[autoscaling.DescribeScalingActivitiesInput, autoscaling.Options, autoscaling.DescribeScalingActivitiesOutput]
+	DescribeInstanceRefreshes    call[autoscaling.DescribeInstanceRefreshesInput, autoscaling.Options, autoscaling.DescribeInstanceRefreshesOutput]
+	DescribeLifecycleHooks       call[autoscaling.DescribeLifecycleHooksInput, autoscaling.Options, autoscaling.DescribeLifecycleHooksOutput]
 }
 
 // GroupWriter is what is changed in Auto Scaling.
-type GroupWriter interface {
-	EnterStandby(context.Context, *autoscaling.EnterStandbyInput, ...func(*autoscaling.Options)) (*autoscaling.EnterStandbyOutput, error)
-	ExitStandby(context.Context, *autoscaling.ExitStandbyInput, ...func(*autoscaling.Options)) (*autoscaling.ExitStandbyOutput, error)
-	DetachInstances(context.Context, *autoscaling.DetachInstancesInput, ...func(*autoscaling.Options)) (*autoscaling.DetachInstancesOutput, error)
-	TerminateInstanceInAutoScalingGroup(context.Context, *autoscaling.TerminateInstanceInAutoScalingGroupInput, ...func(*autoscaling.Options)) (*autoscaling.TerminateInstanceInAutoScalingGroupOutput, error)
-	SetDesiredCapacity(context.Context, *autoscaling.SetDesiredCapacityInput, ...func(*autoscaling.Options)) (*autoscaling.SetDesiredCapacityOutput, error)
-	SuspendProcesses(context.Context, *autoscaling.SuspendProcessesInput, ...func(*autoscaling.Options)) (*autoscaling.SuspendProcessesOutput, error)
-	ResumeProcesses(context.Context, *autoscaling.ResumeProcessesInput, ...func(*autoscaling.Options)) (*autoscaling.ResumeProcessesOutput, error)
-	RecordLifecycleActionHeartbeat(context.Context, *autoscaling.RecordLifecycleActionHeartbeatInput, ...func(*autoscaling.Options)) (*autoscaling.RecordLifecycleActionHeartbeatOutput, error)
-	CompleteLifecycleAction(context.Context, *autoscaling.CompleteLifecycleActionInput, ...func(*autoscaling.Options)) (*autoscaling.CompleteLifecycleActionOutput, error)
+type GroupWriter struct {
+	EnterStandby                        call[autoscaling.EnterStandbyInput, autoscaling.Options, autoscaling.EnterStandbyOutput]
+	ExitStandby                         call[autoscaling.ExitStandbyInput, autoscaling.Options, autoscaling.ExitStandbyOutput]
+	DetachInstances                     call[autoscaling.DetachInstancesInput, autoscaling.Options, autoscaling.DetachInstancesOutput]
+	TerminateInstanceInAutoScalingGroup call[autoscaling.TerminateInstanceInAutoScalingGroupInput, autoscaling.Options, autoscaling.TerminateInstanceInAutoScalingGroupOutput]
+	SetDesiredCapacity                  call[autoscaling.SetDesiredCapacityInput, autoscaling.Options, autoscaling.SetDesiredCapacityOutput]
+	SuspendProcesses                    call[autoscaling.SuspendProcessesInput, autoscaling.Options, autoscaling.SuspendProcessesOutput]
+	ResumeProcesses                     call[autoscaling.ResumeProcessesInput, autoscaling.Options, autoscaling.ResumeProcessesOutput]
+	RecordLifecycleActionHeartbeat      call[autoscaling.RecordLifecycleActionHeartbeatInput, autoscaling.Options, autoscaling.RecordLifecycleActionHeartbeatOutput]
+	CompleteLifecycleAction             call[autoscaling.CompleteLifecycleActionInput, autoscaling.Options, autoscaling.CompleteLifecycleActionOutput]
 }
 
-// InstanceAPI is what is read and changed in EC2.
-type InstanceAPI interface {
-	DescribeInstances(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error)
-	DescribeInstanceAttribute(context.Context, *ec2.DescribeInstanceAttributeInput, ...func(*ec2.Options)) (*ec2.DescribeInstanceAttributeOutput, error)
-	CreateTags(context.Context, *ec2.CreateTagsInput, ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error)
-	DeleteTags(context.Context, *ec2.DeleteTagsInput, ...func(*ec2.Options)) (*ec2.DeleteTagsOutput, error)
-	StopInstances(context.Context, *ec2.StopInstancesInput, ...func(*ec2.Options)) (*ec2.StopInstancesOutput, error)
-	TerminateInstances(context.Context, *ec2.TerminateInstancesInput, ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error)
+// InstanceAPI is what is read and changed in EC2. Volumes are read for a reap alone, and launch templates for a selection by drift.
+type InstanceAPI struct {
+	DescribeInstances              call[ec2.DescribeInstancesInput, ec2.Options, ec2.DescribeInstancesOutput]
+	DescribeInstanceStatus         call[ec2.DescribeInstanceStatusInput, ec2.Options, ec2.DescribeInstanceStatusOutput]
+	DescribeInstanceAttribute      call[ec2.DescribeInstanceAttributeInput, ec2.Options, ec2.DescribeInstanceAttributeOutput]
+	DescribeVolumes                call[ec2.DescribeVolumesInput, ec2.Options, ec2.DescribeVolumesOutput]
+	DescribeLaunchTemplateVersions call[ec2.DescribeLaunchTemplateVersionsInput, ec2.Options, ec2.DescribeLaunchTemplateVersionsOutput]
+	CreateTags                     call[ec2.CreateTagsInput, ec2.Options, ec2.CreateTagsOutput]
+	DeleteTags                     call[ec2.DeleteTagsInput, ec2.Options, ec2.DeleteTagsOutput]
+	StopInstances                  call[ec2.StopInstancesInput, ec2.Options, ec2.StopInstancesOutput]
+	TerminateInstances             call[ec2.TerminateInstancesInput, ec2.Options, ec2.TerminateInstancesOutput]
 }
 
 // Client reads and changes one account and region. Alone runs act while no other recycle changes the group's desired
@@ -53,11 +64,45 @@ type Client struct {
 	Reader    GroupReader
 	Writer    GroupWriter
 	Instances InstanceAPI
-	Volumes   VolumeReader // needed by VolumesOf alone
 	Alone     func(ctx context.Context, group string, act func(context.Context) error) error
 	Wait      poll.Loop
 	Log       *slog.Logger
 	guard     *guard
+}
+
+// New makes a client that cannot wait yet.
+func New(groups *autoscaling.Client, instances *ec2.Client) Client {
+	return Client{
+		Reader: GroupReader{
+			DescribeAutoScalingGroups:    groups.DescribeAutoScalingGroups,
+			DescribeAutoScalingInstances: groups.DescribeAutoScalingInstances,
+			DescribeScalingActivities:    groups.DescribeScalingActivities,
+			DescribeInstanceRefreshes:    groups.DescribeInstanceRefreshes,
+			DescribeLifecycleHooks:       groups.DescribeLifecycleHooks,
+		},
+		Writer: GroupWriter{
+			EnterStandby:                        groups.EnterStandby,
+			ExitStandby:                         groups.ExitStandby,
+			DetachInstances:                     groups.DetachInstances,
+			TerminateInstanceInAutoScalingGroup: groups.TerminateInstanceInAutoScalingGroup,
+			SetDesiredCapacity:                  groups.SetDesiredCapacity,
+			SuspendProcesses:                    groups.SuspendProcesses,
+			ResumeProcesses:                     groups.ResumeProcesses,
+			RecordLifecycleActionHeartbeat:      groups.RecordLifecycleActionHeartbeat,
+			CompleteLifecycleAction:             groups.CompleteLifecycleAction,
+		},
+		Instances: InstanceAPI{
+			DescribeInstances:              instances.DescribeInstances,
+			DescribeInstanceStatus:         instances.DescribeInstanceStatus,
+			DescribeInstanceAttribute:      instances.DescribeInstanceAttribute,
+			DescribeVolumes:                instances.DescribeVolumes,
+			DescribeLaunchTemplateVersions: instances.DescribeLaunchTemplateVersions,
+			CreateTags:                     instances.CreateTags,
+			DeleteTags:                     instances.DeleteTags,
+			StopInstances:                  instances.StopInstances,
+			TerminateInstances:             instances.TerminateInstances,
+		},
+	}
 }
 
 func (c *Client) alone(ctx context.Context, group string, act func(context.Context) error) error {
@@ -71,13 +116,17 @@ func (c *Client) alone(ctx context.Context, group string, act func(context.Conte
 // (https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html). Every other value, also one
 // not known yet, is treated as "not in service and not ours to act on".
 const (
-	InService       = "InService"
-	EnteringStandby = "EnteringStandby"
-	Standby         = "Standby"
-	Detaching       = "Detaching"
-	Pending         = "Pending"
-	TerminatingWait = "Terminating:Wait"
-	Retained        = "Terminating:Retained" // by an instance lifecycle policy, after its termination hook was abandoned
+	InService        = "InService"
+	EnteringStandby  = "EnteringStandby"
+	Standby          = "Standby"
+	Detaching        = "Detaching"
+	Pending          = "Pending"
+	Terminating      = "Terminating"
+	TerminatingWait  = "Terminating:Wait"
+	WarmedStopped    = "Warmed:Stopped"
+	WarmedRunning    = "Warmed:Running"
+	WarmedHibernated = "Warmed:Hibernated"
+	Retained         = "Terminating:Retained" // by an instance lifecycle policy, after its termination hook was abandoned
 )
 
 // Tags on an instance that is being taken out of its group. They outlive the Node and the claim, so a later run finds
@@ -120,12 +169,13 @@ func (i Instance) StartedAgain() bool {
 
 // Member is an instance as its group lists it. Weight is its share of the desired capacity, 1 in most groups.
 type Member struct {
-	ID, Lifecycle, Health string
-	Weight                int32
+	ID, Lifecycle string
+	Weight        int32
 }
 
-// Group is an Auto Scaling group. Weighted says that capacity is counted in units other than instances, Rebalances that the
-// group replaces a Spot Instance once EC2 recommends it (Capacity Rebalancing).
+// Group is an Auto Scaling group. Weighted says that capacity is counted in units other than instances, Retains that an instance
+// whose termination hook is abandoned runs on (instance lifecycle policy), Reuses that one that is scaled in goes to the warm pool
+// and may come back.
 type Group struct {
 	Name              string
 	Min, Max, Desired int32
@@ -133,7 +183,7 @@ type Group struct {
 	Suspended         []string
 	Tags              map[string]string
 	Weighted          bool
-	Rebalances        bool
+	Retains, Reuses   bool
 	ReadAt            time.Time
 }
 
@@ -151,6 +201,16 @@ func (g Group) Member(id string) (Member, bool) {
 		}
 	}
 	return Member{}, false
+}
+
+// capacity is that of the members in some states, without one of them.
+func (g Group) capacity(without string, in func(state string) bool) (sum int32) {
+	for _, m := range g.Members {
+		if m.ID != without && in(m.Lifecycle) {
+			sum += m.Weight
+		}
+	}
+	return sum
 }
 
 // MemberIDs lists the ids of all members.
@@ -179,6 +239,8 @@ func (t Target) Lifecycle() string {
 
 // IsServing reports that the target is in service or on its way there.
 func (t Target) IsServing() bool {
-	state := t.Lifecycle()
-	return state == InService || strings.HasPrefix(state, Pending)
+	return serves(t.Lifecycle())
 }
+
+// serves reports the lifecycle state of a member that is in service or on its way there.
+func serves(state string) bool { return state == InService || strings.HasPrefix(state, Pending) }

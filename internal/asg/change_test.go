@@ -151,16 +151,16 @@ func TestShutDown(t *testing.T) {
 		state   string
 		calls   []string
 	}{
-		"stop a running one":               {nil, asg.Stop{}, "stopped", []string{"StopInstances"}},
-		"stop a stopped one":               {func(a *account, id string) { a.must(a.sim.ActOutside(id, "stop")); time.Sleep(time.Minute) }, asg.Stop{}, "stopped", nil},
-		"stop one that is stopping":        {func(a *account, id string) { a.must(a.sim.ActOutside(id, "stop")) }, asg.Stop{}, "stopped", nil},
-		"stop one that someone terminates": {func(a *account, id string) { a.must(a.sim.ActOutside(id, "terminate")) }, asg.Stop{}, "terminated", nil},
-		"stop a terminated one":            {func(a *account, id string) { a.must(a.sim.ActOutside(id, "terminate")); time.Sleep(time.Minute) }, asg.Stop{}, "terminated", nil},
-		"terminate a running one":          {nil, asg.Terminate{}, "terminated", []string{"TerminateInstances"}},
-		"terminate a stopped one":          {func(a *account, id string) { a.must(a.sim.ActOutside(id, "stop")); time.Sleep(time.Minute) }, asg.Terminate{}, "terminated", []string{"TerminateInstances"}},
+		"stop a running one":               {nil, asg.Stop, "stopped", []string{"StopInstances"}},
+		"stop a stopped one":               {func(a *account, id string) { a.must(a.sim.ActOutside(id, "stop")); time.Sleep(time.Minute) }, asg.Stop, "stopped", nil},
+		"stop one that is stopping":        {func(a *account, id string) { a.must(a.sim.ActOutside(id, "stop")) }, asg.Stop, "stopped", nil},
+		"stop one that someone terminates": {func(a *account, id string) { a.must(a.sim.ActOutside(id, "terminate")) }, asg.Stop, "terminated", nil},
+		"stop a terminated one":            {func(a *account, id string) { a.must(a.sim.ActOutside(id, "terminate")); time.Sleep(time.Minute) }, asg.Stop, "terminated", nil},
+		"terminate a running one":          {nil, asg.Terminate, "terminated", []string{"TerminateInstances"}},
+		"terminate a stopped one":          {func(a *account, id string) { a.must(a.sim.ActOutside(id, "stop")); time.Sleep(time.Minute) }, asg.Terminate, "terminated", []string{"TerminateInstances"}},
 		"a call that is throttled": {func(a *account, _ string) {
 			a.must(a.sim.AddFaults(awssim.Fault{Action: "StopInstances", Count: 3, Kind: "error-before", Code: "RequestLimitExceeded"}))
-		}, asg.Stop{}, "stopped", []string{"StopInstances", "StopInstances", "StopInstances", "StopInstances"}},
+		}, asg.Stop, "stopped", []string{"StopInstances", "StopInstances", "StopInstances", "StopInstances"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inAccount(t, 1, 5, nil, func(a *account) {
@@ -190,17 +190,17 @@ func TestShutDownOfWhatCannotBeStopped(t *testing.T) {
 		a.must(err)
 		time.Sleep(time.Minute)
 		a.must(a.sim.ChangeInstance(id, "instance-store", ""))
-		if err := a.client.ShutDown(a.Context(), id, asg.Stop{}, false, func(context.Context) error { return nil }); err == nil || hint.Of(err) != "submit again with action=terminate" {
+		if err := a.client.ShutDown(a.Context(), id, asg.Stop, false, func(context.Context) error { return nil }); err == nil || hint.Of(err) != "submit again with action=terminate" {
 			a.Errorf("error %v, hint %q", err, hint.Of(err))
 		}
-		a.must(a.client.ShutDown(a.Context(), id, asg.Terminate{}, false, func(context.Context) error { return nil }))
+		a.must(a.client.ShutDown(a.Context(), id, asg.Terminate, false, func(context.Context) error { return nil }))
 	})
 }
 
 func TestMarksOfARetirement(t *testing.T) {
 	inAccount(t, 1, 5, nil, func(a *account) {
 		before := a.target(a.ids[0]).Instance.Tags
-		a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Workflow: "argo/wf", Group: group, Node: "n", Replacement: a.ids[1], Action: asg.Stop{}}))
+		a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Workflow: "argo/wf", Group: group, Node: "n", Replacement: a.ids[1], Action: asg.Stop}))
 		i := a.target(a.ids[0]).Instance
 		if !i.Retiring() || i.Tags[asg.TagWorkflow] != "argo/wf" || i.Tags[asg.TagGroup] != group || i.Tags[asg.TagNode] != "n" || i.Tags[asg.TagReplacement] != a.ids[1] {
 			a.Errorf("tags %v", i.Tags)
@@ -464,11 +464,11 @@ func TestMayRetireChangesNothing(t *testing.T) {
 		refuse string // the call that is refused
 		denied bool
 	}{
-		"stop":                          {asg.Stop{}, "", false},
-		"terminate":                     {asg.Terminate{}, "", false},
-		"no permission to stop":         {asg.Stop{}, "StopInstances", true},
-		"no permission to terminate":    {asg.Terminate{}, "TerminateInstances", true},
-		"a permission that is not used": {asg.Stop{}, "TerminateInstances", false},
+		"stop":                          {asg.Stop, "", false},
+		"terminate":                     {asg.Terminate, "", false},
+		"no permission to stop":         {asg.Stop, "StopInstances", true},
+		"no permission to terminate":    {asg.Terminate, "TerminateInstances", true},
+		"a permission that is not used": {asg.Stop, "TerminateInstances", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inAccount(t, 1, 5, nil, func(a *account) {

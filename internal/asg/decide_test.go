@@ -82,12 +82,12 @@ func TestPreflight(t *testing.T) {
 		"in no group":                   {target: target("", groupless), message: "belongs to no Auto Scaling group", hint: "only members"},
 		"Karpenter's":                   {target: target("", groupless, tagged("karpenter.sh/nodepool", "default")), message: `is managed by Karpenter (NodePool "default")`, hint: "let Karpenter replace it"},
 		"spot, to be stopped":           {target: target(InService, func(t *Target) { t.Instance.Spot = true }), message: "is a spot instance and cannot be stopped", hint: "--action terminate"},
-		"spot, to be terminated":        {target: target(InService, func(t *Target) { t.Instance.Spot = true }), action: Terminate{}},
+		"spot, to be terminated":        {target: target(InService, func(t *Target) { t.Instance.Spot = true }), action: Terminate},
 		"instance store, to be stopped": {target: target(InService, func(t *Target) { t.Instance.RootOnInstanceStore = true }), message: "has its root volume on the instance store and cannot be stopped", hint: "--action terminate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if c.action == nil {
-				c.action = Stop{}
+			if c.action == "" {
+				c.action = Stop
 			}
 			warnings, err := Preflight(c.target, c.action, c.refresh)
 			if (err != nil) != (c.message != "") || (err != nil && (!strings.Contains(err.Error(), c.message) || !strings.Contains(hint.Of(err), c.hint))) {
@@ -164,8 +164,8 @@ func TestHandover(t *testing.T) {
 			for _, m := range h.Candidates {
 				candidates = append(candidates, m.ID)
 			}
-			if diff := cmp.Diff(c.candidates, candidates); diff != "" || h.Booting != c.booting {
-				t.Errorf("%d booting, want %d; candidates in stable order (-want +got):\n%s", h.Booting, c.booting, diff)
+			if diff := cmp.Diff(c.candidates, candidates); diff != "" || len(h.Booting) != c.booting {
+				t.Errorf("%d booting, want %d; candidates in stable order (-want +got):\n%s", len(h.Booting), c.booting, diff)
 			}
 			if got := h.Describe("old", ""); got != c.says {
 				t.Errorf("it says %q, want %q", got, c.says)
@@ -227,7 +227,7 @@ func TestPlanReturnCostsNobodyItsPlace(t *testing.T) {
 			return // no group is like this
 		}
 		for i := range rapid.IntRange(0, 2).Draw(t, "newcomers") {
-			if active(g, "old") < g.Desired {
+			if g.capacity("old", serves) < g.Desired {
 				g.Members = append(g.Members, Member{ID: fmt.Sprintf("n%d", i), Lifecycle: rapid.SampledFrom([]string{InService, Pending}).Draw(t, "lifecycle"), Weight: weight()})
 			}
 		}
@@ -240,11 +240,11 @@ func TestPlanReturnCostsNobodyItsPlace(t *testing.T) {
 			}
 			return ids
 		}
-		if len(dispensable(g.Desired, active(g, "old"))) > 0 {
+		if len(dispensable(g.Desired, g.capacity("old", serves))) > 0 {
 			return // it was about to let one go anyway
 		}
 		plan := PlanReturn(g, "old", baseline)
-		desired, capacity := g.Desired, active(g, "old")
+		desired, capacity := g.Desired, g.capacity("old", serves)
 		if plan == Lowering {
 			if desired -= old.Weight; desired < g.Min {
 				t.Errorf("lowered to %d, beneath the minimum %d", desired, g.Min)

@@ -26,21 +26,18 @@ type Retirement struct {
 // MarkRetiring tags the instance. It is done before the detach: from then on a later run knows how to go on, and what
 // may be cleaned up one day.
 func (c *Client) MarkRetiring(ctx context.Context, id string, r Retirement) error {
-	if _, err := c.Instances.CreateTags(ctx, r.tags(id)); err != nil {
-		return fmt.Errorf("tagging instance %q: %w", id, err)
-	}
-	return nil
-}
-
-func (r Retirement) tags(id string) *ec2.CreateTagsInput {
-	return &ec2.CreateTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
+	_, err := c.Instances.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: []ec2types.Tag{
 		{Key: aws.String(TagRetiredAt), Value: aws.String(r.At.UTC().Format(time.RFC3339))},
 		{Key: aws.String(TagWorkflow), Value: aws.String(r.Workflow)},
 		{Key: aws.String(TagGroup), Value: aws.String(r.Group)},
 		{Key: aws.String(TagNode), Value: aws.String(r.Node)},
 		{Key: aws.String(TagReplacement), Value: aws.String(r.Replacement)},
-		{Key: aws.String(TagAction), Value: aws.String(r.Action.String())},
-	}}
+		{Key: aws.String(TagAction), Value: aws.String(string(r.Action))},
+	}})
+	if err != nil {
+		return fmt.Errorf("tagging instance %q: %w", id, err)
+	}
+	return nil
 }
 
 // MayRetire asks EC2 whether it would let the instance be shut down, by a call with DryRun. Auto Scaling's permissions are those
@@ -95,21 +92,23 @@ func (c *Client) Detach(ctx context.Context, g Group, id string, mayTerminate bo
 			if err := ready(ctx); err != nil {
 				return false, "", err
 			}
-			asked, terminates = true, true
-			return false, status, c.retriable(c.terminateInGroup(ctx, id), &asked)
+			terminates = true
+			err = c.terminateInGroup(ctx, id)
+			asked = err == nil // after an error that goes away by itself the next look asks again
+			return false, status, err
 		case m.Lifecycle == Standby:
 			c.Log.InfoContext(ctx, "detaching instance", "instance", id, "asg", group)
-			asked = true
 			err = c.detach(ctx, group, id)
+			asked = err == nil
 			if awserr.IsWrongState(err) { // it moved on in that moment, or AWS never detaches from there
-				asked, refused = false, mayTerminate
+				refused = mayTerminate
 				again, lookErr := c.Group(ctx, group)
 				if now, _ := again.Member(id); lookErr == nil && now.Lifecycle == Standby && !refused {
 					return false, "", hint.Wrap(err, "submit again with action=terminate, or bring the node back: step restore --instance-id "+id)
 				}
 				return false, "checking again: " + err.Error(), lookErr
 			}
-			return false, status, c.retriable(err, &asked)
+			return false, status, err
 		case m.Lifecycle == Retained, m.Lifecycle == InService:
 			return false, "", fmt.Errorf("detaching instance %q: somebody else moved it to lifecycle state %q in Auto Scaling group %q", id, m.Lifecycle, group)
 		case strings.HasPrefix(m.Lifecycle, "Terminat"): // the instance ends as intended
@@ -132,14 +131,6 @@ func (c *Client) terminateInGroup(ctx context.Context, id string) error {
 		return fmt.Errorf("terminating instance %q in its Auto Scaling group: %w", id, err)
 	}
 	return nil
-}
-
-// retriable lets the next observation ask again after an error that goes away by itself.
-func (c *Client) retriable(err error, asked *bool) error {
-	if err != nil {
-		*asked = false
-	}
-	return err
 }
 
 func (c *Client) detach(ctx context.Context, group, id string) error {
@@ -193,9 +184,9 @@ func (c *Client) ShutDown(ctx context.Context, id string, action Action, runs bo
 		}
 		missing = time.Time{}
 		switch {
-		case i.State == "terminated", action.ended(i):
+		case i.State == "terminated", i.State == action.Past():
 			return true, "", nil
-		case i.Gone(), action.ending(i):
+		case i.Gone(), action == Stop && i.State == "stopping":
 			return false, fmt.Sprintf("instance %s is %s", id, i.State), nil
 		}
 		if err := ready(ctx); err != nil {
@@ -206,7 +197,7 @@ func (c *Client) ShutDown(ctx context.Context, id string, action Action, runs bo
 }
 
 func (c *Client) shutDown(ctx context.Context, id string, action Action) error {
-	c.Log.InfoContext(ctx, "shutting instance down", "instance", id, "action", action.String())
+	c.Log.InfoContext(ctx, "shutting instance down", "instance", id, "action", action)
 	return action.call(ctx, c.Instances, id, false)
 }
 

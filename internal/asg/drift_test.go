@@ -125,7 +125,7 @@ func TestLaunchesOfAPlan(t *testing.T) {
 			api := &templates{versions: map[string]types.LaunchTemplateVersion{
 				"lt-1:$Latest": version("lt-1", 4, "ami-1", "m5.large"), "lt-2:7": version("lt-2", 7, "ami-arm", ""),
 			}}
-			reader := asg.Templates{Reader: api}
+			reader := asg.Templates{Describe: api.DescribeLaunchTemplateVersions}
 			for range 2 {
 				specs, gone, err := reader.Launches(t.Context(), c.plan)
 				if err != nil || gone != c.gone {
@@ -151,13 +151,13 @@ func TestAnImageByParameterIsResolved(t *testing.T) {
 		"lt-1:1": version("lt-1", 1, "resolve:ssm:/ami", ""), "lt-1:1 resolved": version("lt-1", 1, "ami-7", ""),
 	}}
 	plan := asg.Plan{Template: asg.Template{ID: "lt-1", Version: "1"}}
-	specs, _, err := (&asg.Templates{Reader: api}).Launches(t.Context(), plan)
+	specs, _, err := (&asg.Templates{Describe: api.DescribeLaunchTemplateVersions}).Launches(t.Context(), plan)
 	if err != nil || specs[0].Image != "ami-7" {
 		t.Errorf("%+v, %v", specs, err)
 	}
 	delete(api.versions, "lt-1:1 resolved")
 	api.err = &smithy.GenericAPIError{Code: "UnauthorizedOperation"}
-	_, _, err = (&asg.Templates{Reader: api}).Launches(t.Context(), plan)
+	_, _, err = (&asg.Templates{Describe: api.DescribeLaunchTemplateVersions}).Launches(t.Context(), plan)
 	if text := hint.Of(err); text != "the template names its AMI by an SSM parameter: allow ssm:GetParameters on it" {
 		t.Errorf("hint %q, %v", text, err)
 	}
@@ -165,10 +165,10 @@ func TestAnImageByParameterIsResolved(t *testing.T) {
 
 func TestAMissingPermissionSaysWhatToAllow(t *testing.T) {
 	for code, want := range map[string]string{
-		"UnauthorizedOperation": "--drifted needs ec2:DescribeLaunchTemplateVersions: see workflows/base/iam-policy.json", "InternalError": "",
+		"UnauthorizedOperation": "--drifted needs ec2:DescribeLaunchTemplateVersions: see workflows/base/accounts/", "InternalError": "",
 	} {
 		api := &templates{err: &smithy.GenericAPIError{Code: code}}
-		_, _, err := (&asg.Templates{Reader: api}).Launches(t.Context(), asg.Plan{Template: asg.Template{ID: "lt-1", Version: "1"}})
+		_, _, err := (&asg.Templates{Describe: api.DescribeLaunchTemplateVersions}).Launches(t.Context(), asg.Plan{Template: asg.Template{ID: "lt-1", Version: "1"}})
 		var answer smithy.APIError
 		if !errors.As(err, &answer) || hint.Of(err) != want {
 			t.Errorf("%s: hint %q, %v", code, hint.Of(err), err)

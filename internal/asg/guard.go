@@ -23,16 +23,30 @@ func (c *Client) Guard(cluster string) {
 	if cluster == "" || c.guard != nil {
 		return
 	}
-	c.guard = &guard{cluster: cluster, reader: c.Reader, instances: c.Instances, seen: map[string]bool{}}
-	c.Writer, c.Instances = guardedGroups{c.Writer, c.guard}, guardedInstances{c.Instances, c.guard}
+	c.guard = &guard{cluster: cluster, reader: c.Reader, instances: c.Instances}
+	g, w, i := c.guard, &c.Writer, &c.Instances
+	w.EnterStandby = checked(w.EnterStandby, g.group, func(in *autoscaling.EnterStandbyInput) *string { return in.AutoScalingGroupName })
+	w.ExitStandby = checked(w.ExitStandby, g.group, func(in *autoscaling.ExitStandbyInput) *string { return in.AutoScalingGroupName })
+	w.DetachInstances = checked(w.DetachInstances, g.group, func(in *autoscaling.DetachInstancesInput) *string { return in.AutoScalingGroupName })
+	w.SetDesiredCapacity = checked(w.SetDesiredCapacity, g.group, func(in *autoscaling.SetDesiredCapacityInput) *string { return in.AutoScalingGroupName })
+	w.SuspendProcesses = checked(w.SuspendProcesses, g.group, func(in *autoscaling.SuspendProcessesInput) *string { return in.AutoScalingGroupName })
+	w.ResumeProcesses = checked(w.ResumeProcesses, g.group, func(in *autoscaling.ResumeProcessesInput) *string { return in.AutoScalingGroupName })
+	w.RecordLifecycleActionHeartbeat = checked(w.RecordLifecycleActionHeartbeat, g.group, func(in *autoscaling.RecordLifecycleActionHeartbeatInput) *string { return in.AutoScalingGroupName })
+	w.CompleteLifecycleAction = checked(w.CompleteLifecycleAction, g.group, func(in *autoscaling.CompleteLifecycleActionInput) *string { return in.AutoScalingGroupName })
+	w.TerminateInstanceInAutoScalingGroup = checked(w.TerminateInstanceInAutoScalingGroup, g.check, func(in *autoscaling.TerminateInstanceInAutoScalingGroupInput) []string {
+		return []string{aws.ToString(in.InstanceId)}
+	})
+	i.CreateTags = checked(i.CreateTags, g.check, func(in *ec2.CreateTagsInput) []string { return in.Resources })
+	i.DeleteTags = checked(i.DeleteTags, g.check, func(in *ec2.DeleteTagsInput) []string { return in.Resources })
+	i.StopInstances = checked(i.StopInstances, g.check, func(in *ec2.StopInstancesInput) []string { return in.InstanceIds })
+	i.TerminateInstances = checked(i.TerminateInstances, g.check, func(in *ec2.TerminateInstancesInput) []string { return in.InstanceIds })
 }
 
 type guard struct {
 	cluster   string
 	reader    GroupReader
 	instances InstanceAPI
-	mu        sync.Mutex
-	seen      map[string]bool // tagged for the cluster
+	seen      sync.Map // by key: what is tagged for the cluster
 }
 
 func (g *guard) tagged(tags map[string]string) bool {
@@ -41,9 +55,8 @@ func (g *guard) tagged(tags map[string]string) bool {
 }
 
 func (g *guard) known(key string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.seen[key]
+	_, known := g.seen.Load(key)
+	return known
 }
 
 func (g *guard) refuse(what string) error {
@@ -53,12 +66,9 @@ func (g *guard) refuse(what string) error {
 
 // note remembers what is tagged for the cluster, of all that is read: then a change takes no call more.
 func (g *guard) note(key string, tags map[string]string) {
-	if g == nil || !g.tagged(tags) {
-		return
+	if g != nil && g.tagged(tags) {
+		g.seen.Store(key, true)
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.seen[key] = true
 }
 
 func (g *guard) group(ctx context.Context, name *string) error {
@@ -99,72 +109,12 @@ func (g *guard) check(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// checked makes a call if it may be made.
-func checked[I, O, F any](ctx context.Context, refused error, call func(context.Context, *I, ...F) (*O, error), in *I, opts []F) (*O, error) {
-	if refused != nil {
-		return nil, refused
+// checked is a call that is made if check allows it for what of its input names groups or instances.
+func checked[In, Options, Out, Names any](inner call[In, Options, Out], check func(context.Context, Names) error, names func(*In) Names) call[In, Options, Out] {
+	return func(ctx context.Context, in *In, options ...func(*Options)) (*Out, error) {
+		if err := check(ctx, names(in)); err != nil {
+			return nil, err
+		}
+		return inner(ctx, in, options...)
 	}
-	return call(ctx, in, opts...)
-}
-
-type guardedGroups struct {
-	GroupWriter
-	guard *guard
-}
-
-func (w guardedGroups) EnterStandby(ctx context.Context, in *autoscaling.EnterStandbyInput, opts ...func(*autoscaling.Options)) (*autoscaling.EnterStandbyOutput, error) {
-	return checked(ctx, w.guard.group(ctx, in.AutoScalingGroupName), w.GroupWriter.EnterStandby, in, opts)
-}
-
-func (w guardedGroups) ExitStandby(ctx context.Context, in *autoscaling.ExitStandbyInput, opts ...func(*autoscaling.Options)) (*autoscaling.ExitStandbyOutput, error) {
-	return checked(ctx, w.guard.group(ctx, in.AutoScalingGroupName), w.GroupWriter.ExitStandby, in, opts)
-}
-
-func (w guardedGroups) DetachInstances(ctx context.Context, in *autoscaling.DetachInstancesInput, opts ...func(*autoscaling.Options)) (*autoscaling.DetachInstancesOutput, error) {
-	return checked(ctx, w.guard.group(ctx, in.AutoScalingGroupName), w.GroupWriter.DetachInstances, in, opts)
-}
-
-func (w guardedGroups) TerminateInstanceInAutoScalingGroup(ctx context.Context, in *autoscaling.TerminateInstanceInAutoScalingGroupInput, opts ...func(*autoscaling.Options)) (*autoscaling.TerminateInstanceInAutoScalingGroupOutput, error) {
-	return checked(ctx, w.guard.check(ctx, []string{aws.ToString(in.InstanceId)}), w.GroupWriter.TerminateInstanceInAutoScalingGroup, in, opts)
-}
-
-func (w guardedGroups) SetDesiredCapacity(ctx context.Context, in *autoscaling.SetDesiredCapacityInput, opts ...func(*autoscaling.Options)) (*autoscaling.SetDesiredCapacityOutput, error) {
-	return checked(ctx, w.guard.group(ctx, in.AutoScalingGroupName), w.GroupWriter.SetDesiredCapacity, in, opts)
-}
-
-func (w guardedGroups) SuspendProcesses(ctx context.Context, in *autoscaling.SuspendProcessesInput, opts ...func(*autoscaling.Options)) (*autoscaling.SuspendProcessesOutput, error) {
-	return checked(ctx, w.guard.group(ctx, in.AutoScalingGroupName), w.GroupWriter.SuspendProcesses, in, opts)
-}
-
-func (w guardedGroups) ResumeProcesses(ctx context.Context, in *autoscaling.ResumeProcessesInput, opts ...func(*autoscaling.Options)) (*autoscaling.ResumeProcessesOutput, error) {
-	return checked(ctx, w.guard.group(ctx, in.AutoScalingGroupName), w.GroupWriter.ResumeProcesses, in, opts)
-}
-
-func (w guardedGroups) RecordLifecycleActionHeartbeat(ctx context.Context, in *autoscaling.RecordLifecycleActionHeartbeatInput, opts ...func(*autoscaling.Options)) (*autoscaling.RecordLifecycleActionHeartbeatOutput, error) {
-	return checked(ctx, w.guard.group(ctx, in.AutoScalingGroupName), w.GroupWriter.RecordLifecycleActionHeartbeat, in, opts)
-}
-
-func (w guardedGroups) CompleteLifecycleAction(ctx context.Context, in *autoscaling.CompleteLifecycleActionInput, opts ...func(*autoscaling.Options)) (*autoscaling.CompleteLifecycleActionOutput, error) {
-	return checked(ctx, w.guard.group(ctx, in.AutoScalingGroupName), w.GroupWriter.CompleteLifecycleAction, in, opts)
-}
-
-type guardedInstances struct {
-	InstanceAPI
-	guard *guard
-}
-
-func (w guardedInstances) CreateTags(ctx context.Context, in *ec2.CreateTagsInput, opts ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error) {
-	return checked(ctx, w.guard.check(ctx, in.Resources), w.InstanceAPI.CreateTags, in, opts)
-}
-
-func (w guardedInstances) DeleteTags(ctx context.Context, in *ec2.DeleteTagsInput, opts ...func(*ec2.Options)) (*ec2.DeleteTagsOutput, error) {
-	return checked(ctx, w.guard.check(ctx, in.Resources), w.InstanceAPI.DeleteTags, in, opts)
-}
-
-func (w guardedInstances) StopInstances(ctx context.Context, in *ec2.StopInstancesInput, opts ...func(*ec2.Options)) (*ec2.StopInstancesOutput, error) {
-	return checked(ctx, w.guard.check(ctx, in.InstanceIds), w.InstanceAPI.StopInstances, in, opts)
-}
-
-func (w guardedInstances) TerminateInstances(ctx context.Context, in *ec2.TerminateInstancesInput, opts ...func(*ec2.Options)) (*ec2.TerminateInstancesOutput, error) {
-	return checked(ctx, w.guard.check(ctx, in.InstanceIds), w.InstanceAPI.TerminateInstances, in, opts)
 }

@@ -15,11 +15,6 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// TemplateReader is what is read of launch templates. Only a selection by drift needs it.
-type TemplateReader interface {
-	DescribeLaunchTemplateVersions(context.Context, *ec2.DescribeLaunchTemplateVersionsInput, ...func(*ec2.Options)) (*ec2.DescribeLaunchTemplateVersionsOutput, error)
-}
-
 // Template names a launch template in a version: a number, "$Latest" or "$Default".
 type Template struct{ ID, Name, Version string }
 
@@ -76,8 +71,8 @@ func planOf(g *astypes.AutoScalingGroup) Plan {
 
 // Templates resolves launch templates, each version once.
 type Templates struct {
-	Reader TemplateReader
-	known  map[Template]LaunchSpec
+	Describe call[ec2.DescribeLaunchTemplateVersionsInput, ec2.Options, ec2.DescribeLaunchTemplateVersionsOutput]
+	known    map[Template]LaunchSpec
 }
 
 // Launches lists the specs from which a group would launch now. If one of its templates does not exist any more, gone names
@@ -151,7 +146,7 @@ func (t *Templates) resolve(ctx context.Context, of Template) (LaunchSpec, error
 	case awserr.IsTemplateNotFound(err):
 		spec = LaunchSpec{}
 	case awserr.IsDenied(err):
-		return LaunchSpec{}, hint.Wrap(err, "--drifted needs ec2:DescribeLaunchTemplateVersions: see workflows/base/iam-policy.json")
+		return LaunchSpec{}, hint.Wrap(err, "--drifted needs ec2:DescribeLaunchTemplateVersions: see workflows/base/accounts/")
 	case err != nil:
 		return LaunchSpec{}, err
 	}
@@ -173,7 +168,7 @@ func (t *Templates) read(ctx context.Context, of Template, aliases bool) (Launch
 	if aliases {
 		in.ResolveAlias = aws.Bool(true)
 	}
-	out, err := t.Reader.DescribeLaunchTemplateVersions(ctx, in)
+	out, err := t.Describe(ctx, in)
 	if err != nil {
 		return LaunchSpec{}, fmt.Errorf("describing launch template %q, version %q: %w", of, in.Versions[0], err)
 	}

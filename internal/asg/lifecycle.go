@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,12 +13,13 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// LifecycleAction is an instance that a lifecycle hook of its group keeps waiting. Token is from the event that told of it, and
-// all that AWS is told: by the instance it would also find a later action.
-type LifecycleAction struct{ Group, Name, Token, Instance string }
+// LifecycleAction is an instance that a lifecycle hook of its group keeps waiting. AWS is told the instance, not the token of the
+// event: a token can be forged, or be another instance's.
+type LifecycleAction struct{ Group, Name, Instance string }
 
-// Results of a lifecycle action. A terminating instance is terminated after either; ABANDON also ends the group's other
-// hooks for it (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html).
+// Results of a lifecycle action. A terminating instance is terminated after either, unless an instance lifecycle policy retains it
+// after ABANDON, which also ends the group's other hooks for it
+// (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html).
 const (
 	Continue = "CONTINUE"
 	Abandon  = "ABANDON"
@@ -29,9 +29,11 @@ const (
 // and 100 times Heartbeat (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LifecycleHook.html).
 type Hook struct{ Heartbeat, Global time.Duration }
 
-// ErrNoAction says that no lifecycle action waits under a token: it was never one of that hook, is completed, or its time
-// ran out.
+// ErrNoAction says that no lifecycle action of a hook waits for an instance: it is completed, or its time ran out.
 var ErrNoAction = errors.New("no lifecycle action waits for it")
+
+// ErrNoHook says that a group has no hook of that name.
+var ErrNoHook = errors.New("no lifecycle hook")
 
 // Hook describes a lifecycle hook of a group.
 func (c *Client) Hook(ctx context.Context, group, name string) (Hook, error) {
@@ -42,7 +44,7 @@ func (c *Client) Hook(ctx context.Context, group, name string) (Hook, error) {
 	case err != nil:
 		return Hook{}, fmt.Errorf("describing lifecycle hook %q of Auto Scaling group %q: %w", name, group, err)
 	case len(out.LifecycleHooks) == 0:
-		return Hook{}, hint.Errorf("aws autoscaling describe-lifecycle-hooks lists those that it has", "Auto Scaling group %q has no lifecycle hook %q", group, name)
+		return Hook{}, hint.Errorf("aws autoscaling describe-lifecycle-hooks lists those that it has", "Auto Scaling group %q has %w %q", group, ErrNoHook, name)
 	}
 	h := out.LifecycleHooks[0]
 	seconds := func(n *int32) time.Duration { return time.Duration(aws.ToInt32(n)) * time.Second }
@@ -53,7 +55,7 @@ func (c *Client) Hook(ctx context.Context, group, name string) (Hook, error) {
 // nothing waits.
 func (c *Client) Heartbeat(ctx context.Context, a LifecycleAction) error {
 	_, err := c.Writer.RecordLifecycleActionHeartbeat(ctx, &autoscaling.RecordLifecycleActionHeartbeatInput{
-		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Name, LifecycleActionToken: &a.Token,
+		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Name, InstanceId: &a.Instance,
 	})
 	return a.failed("recording a heartbeat of", err)
 }
@@ -61,7 +63,7 @@ func (c *Client) Heartbeat(ctx context.Context, a LifecycleAction) error {
 // Complete ends the wait, with CONTINUE or ABANDON. Its error is ErrNoAction if nothing waits.
 func (c *Client) Complete(ctx context.Context, a LifecycleAction, result string) error {
 	_, err := c.Writer.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{
-		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Name, LifecycleActionToken: &a.Token, LifecycleActionResult: &result,
+		AutoScalingGroupName: &a.Group, LifecycleHookName: &a.Name, InstanceId: &a.Instance, LifecycleActionResult: &result,
 	})
 	return a.failed("completing", err)
 }
@@ -71,12 +73,34 @@ func (a LifecycleAction) failed(doing string, err error) error {
 	case err == nil:
 		return nil
 	case awserr.IsNoLifecycleAction(err):
-		return hint.Errorf("the token is in the event, and good once: the action may be completed, or the hook's time has run out",
-			"%s the lifecycle action of instance %q in Auto Scaling group %q, hook %q: %w under this token", doing, a.Instance, a.Group, a.Name, ErrNoAction)
+		return hint.Errorf("the action may be completed, or the hook's time has run out",
+			"%s the lifecycle action of instance %q in Auto Scaling group %q, hook %q: %w", doing, a.Instance, a.Group, a.Name, ErrNoAction)
 	default:
 		return fmt.Errorf("%s the lifecycle action of instance %q in Auto Scaling group %q, hook %q: %w", doing, a.Instance, a.Group, a.Name, err)
 	}
 }
 
-// IsTerminating reports that the target's group is terminating it; it may wait for a lifecycle hook.
-func (t Target) IsTerminating() bool { return strings.HasPrefix(t.Lifecycle(), "Terminating") }
+// TerminateRetained ends an instance that an instance lifecycle policy has kept. It counts in no desired capacity any more, so none
+// is lowered (https://docs.aws.amazon.com/autoscaling/ec2/userguide/configure-instance-retention.html).
+func (c *Client) TerminateRetained(ctx context.Context, id string) error {
+	_, err := c.Writer.TerminateInstanceInAutoScalingGroup(ctx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
+		InstanceId: &id, ShouldDecrementDesiredCapacity: aws.Bool(false),
+	})
+	if err != nil {
+		return fmt.Errorf("terminating the retained instance %q: %w", id, err)
+	}
+	return nil
+}
+
+// StateInPool reads the lifecycle state of an instance, also of one in a warm pool, which its group does not list; "" if it belongs
+// to no group (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingInstances.html).
+func (c *Client) StateInPool(ctx context.Context, id string) (string, error) {
+	out, err := c.Reader.DescribeAutoScalingInstances(ctx, &autoscaling.DescribeAutoScalingInstancesInput{InstanceIds: []string{id}})
+	if err != nil {
+		return "", fmt.Errorf("describing instance %q in its Auto Scaling group: %w", id, err)
+	}
+	if len(out.AutoScalingInstances) == 0 {
+		return "", nil
+	}
+	return aws.ToString(out.AutoScalingInstances[0].LifecycleState), nil
+}

@@ -31,7 +31,7 @@ func (c *Client) Suspend(ctx context.Context, group, process string) error {
 	}
 	err = fmt.Errorf("suspending process %s of Auto Scaling group %q: %w", process, group, err)
 	if awserr.IsDenied(err) {
-		return hint.Wrap(err, "allow autoscaling:SuspendProcesses and autoscaling:ResumeProcesses: see workflows/base/iam-policy.json")
+		return hint.Wrap(err, "allow autoscaling:SuspendProcesses and autoscaling:ResumeProcesses: see workflows/base/accounts/")
 	}
 	return err
 }

@@ -27,7 +27,11 @@ var (
 // CheckProtection refuses an instance whose protection forbids the action. EC2 says so only to the call itself: one with DryRun
 // asks for permissions alone. Where the attributes may not be read, warning says so, and nothing is refused.
 func (c *Client) CheckProtection(ctx context.Context, id string, action Action) (warning string, err error) {
-	for _, p := range action.forbids() {
+	forbids := []protection{stopProtection, terminationProtection}
+	if action == Stop {
+		forbids = forbids[:1]
+	}
+	for _, p := range forbids {
 		out, err := c.Instances.DescribeInstanceAttribute(ctx, &ec2.DescribeInstanceAttributeInput{InstanceId: aws.String(id), Attribute: p.attribute})
 		if awserr.IsDenied(err) {
 			return fmt.Sprintf("whether instance %s is protected is not known, allow ec2:DescribeInstanceAttribute", id), nil

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +52,7 @@ func (c *Client) Lookup(ctx context.Context, id, known string) (Target, error) {
 		return target, nil
 	}
 	group, err := c.Group(ctx, name)
-	if err != nil && !errors.Is(err, errNoGroup) { // which is deleted since the instance left it
+	if err != nil && !errors.Is(err, ErrNoGroup) { // which is deleted since the instance left it
 		return Target{}, err
 	}
 	if _, member := group.Member(id); member {
@@ -61,6 +63,48 @@ func (c *Client) Lookup(ctx context.Context, id, known string) (Target, error) {
 		return target, missing
 	}
 	return target, nil
+}
+
+// Lookups reads several instances and the groups that list them, by a call for each kind and page: groups are the records', by
+// instance. An instance that nobody knows has the state Unknown.
+func (c *Client) Lookups(ctx context.Context, groups map[string]string) (map[string]Target, error) {
+	targets := make(map[string]Target, len(groups))
+	var names []string
+	for id, group := range groups {
+		targets[id] = Target{Instance: Instance{ID: id, State: Unknown, Tags: map[string]string{}}}
+		names = append(names, group)
+	}
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(groups)), idsACall) {
+		err := c.eachInstance(ctx, func(in ec2types.Instance) {
+			i := fromEC2(in)
+			targets[i.ID] = Target{Instance: i}
+			names = append(names, i.Tags[groupTag])
+		}, ec2types.Filter{Name: aws.String("instance-id"), Values: part})
+		if err != nil && !awserr.IsInstanceNotFound(err) {
+			return nil, fmt.Errorf("describing instances: %w", err)
+		}
+	}
+	names = slices.DeleteFunc(unique(names), func(name string) bool { return name == "" })
+	for part := range slices.Chunk(names, namesACall) {
+		in := &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: part, MaxRecords: aws.Int32(groupsAPage)}
+		for more := true; more; more = aws.ToString(in.NextToken) != "" {
+			out, err := c.Reader.DescribeAutoScalingGroups(ctx, in)
+			if err != nil {
+				return nil, fmt.Errorf("describing Auto Scaling groups: %w", err)
+			}
+			for _, g := range out.AutoScalingGroups {
+				group := fromAutoScaling(g)
+				for _, m := range group.Members {
+					if t, asked := targets[m.ID]; asked {
+						t.Group = &group
+						targets[m.ID] = t
+					}
+				}
+			}
+			in.NextToken = out.NextToken
+		}
+	}
+	return targets, nil
 }
 
 // OwnGroup is the name of the group that the target is or was a member of, as AWS and its retirement's tags say, or "".
@@ -117,7 +161,8 @@ func fromEC2(in ec2types.Instance) Instance {
 	return i
 }
 
-var errNoGroup = errors.New("it does not exist")
+// ErrNoGroup is the end of the error for a group that does not exist.
+var ErrNoGroup = errors.New("it does not exist")
 
 // Group describes one group with all its members.
 func (c *Client) Group(ctx context.Context, name string) (Group, error) {
@@ -126,7 +171,7 @@ func (c *Client) Group(ctx context.Context, name string) (Group, error) {
 		return Group{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, err)
 	}
 	if len(out.AutoScalingGroups) == 0 {
-		return Group{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, errNoGroup)
+		return Group{}, fmt.Errorf("describing Auto Scaling group %q: %w", name, ErrNoGroup)
 	}
 	g := fromAutoScaling(out.AutoScalingGroups[0])
 	g.ReadAt = time.Now()
@@ -143,12 +188,16 @@ func fromAutoScaling(in astypes.AutoScalingGroup) Group {
 		Min:     aws.ToInt32(in.MinSize),
 		Max:     aws.ToInt32(in.MaxSize),
 		Desired: aws.ToInt32(in.DesiredCapacity),
-		Tags:    map[string]string{},
-
-		Rebalances: aws.ToBool(in.CapacityRebalance),
+		Tags:    tagsOf(in.Tags),
+	}
+	if p := in.InstanceLifecyclePolicy; p != nil && p.RetentionTriggers != nil {
+		g.Retains = p.RetentionTriggers.TerminateHookAbandon == astypes.RetentionActionRetain
+	}
+	if p := in.WarmPoolConfiguration; p != nil && p.InstanceReusePolicy != nil {
+		g.Reuses = aws.ToBool(p.InstanceReusePolicy.ReuseOnScaleIn)
 	}
 	for _, i := range in.Instances {
-		m := Member{ID: aws.ToString(i.InstanceId), Lifecycle: string(i.LifecycleState), Health: aws.ToString(i.HealthStatus), Weight: 1}
+		m := Member{ID: aws.ToString(i.InstanceId), Lifecycle: string(i.LifecycleState), Weight: 1}
 		if weight, err := strconv.ParseInt(aws.ToString(i.WeightedCapacity), 10, 32); err == nil {
 			m.Weight, g.Weighted = int32(weight), true
 		}
@@ -156,9 +205,6 @@ func fromAutoScaling(in astypes.AutoScalingGroup) Group {
 	}
 	for _, p := range in.SuspendedProcesses {
 		g.Suspended = append(g.Suspended, aws.ToString(p.ProcessName))
-	}
-	for _, tag := range in.Tags {
-		g.Tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
 	}
 	return g
 }

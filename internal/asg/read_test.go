@@ -42,14 +42,14 @@ func TestLookupOfAnInstanceOfNoGroup(t *testing.T) {
 		},
 		"one that a recycle has taken out": func(a *account) string {
 			a.onStandby()
-			a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Group: group, Action: asg.Stop{}}))
+			a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Group: group, Action: asg.Stop}))
 			_, _, err := a.client.Detach(a.Context(), asg.Group{Name: group}, a.ids[0], false, ready)
 			a.must(err)
 			return a.ids[0]
 		},
 		"one that a recycle has taken out of a group that is deleted since": func(a *account) string {
 			a.onStandby()
-			a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Group: group, Action: asg.Stop{}}))
+			a.must(a.client.MarkRetiring(a.Context(), a.ids[0], asg.Retirement{At: time.Now(), Group: group, Action: asg.Stop}))
 			_, _, err := a.client.Detach(a.Context(), asg.Group{Name: group}, a.ids[0], false, ready)
 			a.must(err)
 			_, err = a.groups.DeleteAutoScalingGroup(a.Context(), &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: aws.String(group), ForceDelete: aws.Bool(true)})
@@ -126,17 +126,15 @@ func TestBaselineOfAnInstanceThatSomeoneElsePutOnStandby(t *testing.T) {
 		if diff := cmp.Diff(want, baseline); diff != "" {
 			a.Errorf("baseline: all but the replacement (-want +got):\n%s", diff)
 		}
-		a.client.Reader = forgetful{a.groups}
+		a.client.Reader.DescribeScalingActivities = forgotten
 		if _, err := a.client.Baseline(a.Context(), target); err == nil || !strings.Contains(err.Error(), "the group no longer says since when") || !strings.Contains(hint.Of(err), "step restore --instance-id "+a.ids[0]) {
 			a.Errorf("error %v, hint %q", err, hint.Of(err))
 		}
 	})
 }
 
-// forgetful has lost its activities, as Auto Scaling does after six weeks.
-type forgetful struct{ *autoscaling.Client }
-
-func (forgetful) DescribeScalingActivities(context.Context, *autoscaling.DescribeScalingActivitiesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeScalingActivitiesOutput, error) {
+// forgotten are the activities of a group, as Auto Scaling forgets them after six weeks.
+func forgotten(context.Context, *autoscaling.DescribeScalingActivitiesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeScalingActivitiesOutput, error) {
 	return &autoscaling.DescribeScalingActivitiesOutput{}, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/eks-recycle/eks-recycle/internal/awserr"
@@ -18,9 +17,33 @@ import (
 // TagKeep is set by people on a stopped instance that is to stay. Any value but "false" keeps it.
 const TagKeep = "eks-recycle.io/keep"
 
-// VolumeReader is what is read of EBS.
-type VolumeReader interface {
-	DescribeVolumes(context.Context, *ec2.DescribeVolumesInput, ...func(*ec2.Options)) (*ec2.DescribeVolumesOutput, error)
+// TagLaunchTemplate is set by EC2 on what it launches from a launch template, and nobody else can set a tag that begins with aws:
+// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions).
+const TagLaunchTemplate = "aws:ec2launchtemplate:id"
+
+// Templates are the ids of the launch templates from which the Auto Scaling groups tagged for the cluster launch, or launched a member
+// that they still have. "" is every cluster.
+func (c *Client) Templates(ctx context.Context, cluster string) (map[string]bool, error) {
+	var of Source
+	if cluster != "" {
+		of.Tags = []TagMatch{{Key: clusterTagPrefix + cluster, Any: true}}
+	}
+	inventories, err := c.Inventories(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]bool{}
+	for _, i := range inventories {
+		ids[i.Launches.Template.ID] = true
+		for _, o := range i.Launches.Overrides {
+			ids[o.Template.ID] = true
+		}
+		for _, m := range i.Members {
+			ids[m.Template.ID] = true
+		}
+	}
+	delete(ids, "")
+	return ids, nil
 }
 
 // RetiredAt is when a retire step marked the instance, before it stopped it.
@@ -38,11 +61,12 @@ func (i Instance) Of(cluster string) bool {
 	return tagged || cluster == ""
 }
 
-// Reapable says why an instance may not be terminated, or "" if it is one that a recycle stopped more than olderThan ago
-// and that nobody has claimed for anything since. EC2's LaunchTime is that of the last start
+// Reapable says why an instance may not be terminated, or "" if it is one that a recycle stopped more than olderThan ago,
+// that was launched from one of the templates, and that nobody has claimed for anything since. Whoever may tag instances can set all
+// that a recycle sets, but not what it was launched from. EC2's LaunchTime is that of the last start
 // (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Instance.html): one that was started again and stopped again is
 // somebody's, whatever the tags still say.
-func Reapable(i Instance, now time.Time, olderThan time.Duration) (why string) {
+func Reapable(i Instance, now time.Time, olderThan time.Duration, templates map[string]bool) (why string) {
 	at, err := i.RetiredAt()
 	keep, tagged := i.Tags[TagKeep]
 	_, member := i.Tags[groupTag]
@@ -53,10 +77,12 @@ func Reapable(i Instance, now time.Time, olderThan time.Duration) (why string) {
 		return "no recycle retired it"
 	case err != nil:
 		return fmt.Sprintf("its tag %s is malformed", TagRetiredAt)
-	case i.Tags[TagAction] != Stop{}.String():
-		return fmt.Sprintf("its tag %s is not %q", TagAction, Stop{})
+	case i.Tags[TagAction] != string(Stop):
+		return fmt.Sprintf("its tag %s is not %q", TagAction, Stop)
 	case member:
 		return "it is a member of an Auto Scaling group"
+	case !templates[i.Tags[TagLaunchTemplate]]:
+		return "it was launched from no launch template of the cluster's Auto Scaling groups"
 	case tagged && keep != "false":
 		return fmt.Sprintf("its tag %s keeps it", TagKeep)
 	case i.StartedAgain():
@@ -69,20 +95,11 @@ func Reapable(i Instance, now time.Time, olderThan time.Duration) (why string) {
 
 // Retired lists the stopped instances that a retire step marked, the longest retired first.
 func (c *Client) Retired(ctx context.Context) (all []Instance, err error) {
-	pages := ec2.NewDescribeInstancesPaginator(c.Instances, &ec2.DescribeInstancesInput{Filters: []ec2types.Filter{
-		{Name: aws.String("tag-key"), Values: []string{TagRetiredAt}},
-		{Name: aws.String("instance-state-name"), Values: []string{"stopped"}},
-	}})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("listing stopped instances: %w", err)
-		}
-		for _, r := range page.Reservations {
-			for _, i := range r.Instances {
-				all = append(all, fromEC2(i))
-			}
-		}
+	marked := ec2types.Filter{Name: aws.String("tag-key"), Values: []string{TagRetiredAt}}
+	stopped := ec2types.Filter{Name: aws.String("instance-state-name"), Values: []string{"stopped"}}
+	err = c.eachInstance(ctx, func(i ec2types.Instance) { all = append(all, fromEC2(i)) }, marked, stopped)
+	if err != nil {
+		return nil, fmt.Errorf("listing stopped instances: %w", err)
 	}
 	slices.SortStableFunc(all, func(a, b Instance) int {
 		first, _ := a.RetiredAt() // the malformed ones first: they are passed over
@@ -111,7 +128,7 @@ func (c *Client) Reap(ctx context.Context, id string, whyNot func(Instance) stri
 			return true, "", nil
 		}
 		asked = true
-		err = c.shutDown(ctx, id, Terminate{})
+		err = c.shutDown(ctx, id, Terminate)
 		return err == nil, "", mendable(err)
 	})
 	return why, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -22,9 +21,9 @@ import (
 func PlanReturn(g Group, id string, baseline []string) Stage {
 	h := handover(g, id, baseline)
 	target, _ := g.Member(id)
-	newer := len(h.Candidates) > 0 || h.Booting > 0
+	newer := len(h.Candidates) > 0 || len(h.Booting) > 0
 	switch {
-	case active(g, id) >= g.Desired || (newer && (g.Weighted || h.Booting > 0)):
+	case g.capacity(id, serves) >= g.Desired || (newer && (g.Weighted || len(h.Booting) > 0)):
 		return Surplus
 	case g.Desired-target.Weight >= g.Min:
 		return Lowering
@@ -36,17 +35,6 @@ func PlanReturn(g Group, id string, baseline []string) Stage {
 func surplus(group string, desired int32) string {
 	return fmt.Sprintf("Auto Scaling group %q now has desired capacity %d, one instance more than before: the group was whole without it, and lowering it could make Auto Scaling terminate another instance",
 		group, desired)
-}
-
-// active is the capacity of all members but the target that are in service or on their way there.
-func active(g Group, id string) int32 {
-	var sum int32
-	for _, m := range g.Members {
-		if m.ID != id && (m.Lifecycle == InService || strings.HasPrefix(m.Lifecycle, Pending)) {
-			sum += m.Weight
-		}
-	}
-	return sum
 }
 
 // Handover reads how far the group is with replacing the target, and changes nothing.
@@ -124,14 +112,14 @@ func (c *Client) CancelReturn(ctx context.Context, group, id string, m Checkpoin
 	}
 	err = c.alone(ctx, group, func(ctx context.Context) error {
 		g, err := c.Group(ctx, group)
-		if errors.Is(err, errNoGroup) {
+		if errors.Is(err, ErrNoGroup) {
 			return nil
 		}
 		target, member := g.Member(id)
 		switch {
 		case err != nil:
 			return err
-		case member && (target.Lifecycle == InService || strings.HasPrefix(target.Lifecycle, Pending)):
+		case member && serves(target.Lifecycle):
 			return nil
 		case m.IsLow() && g.Desired == m.Desired-m.Weight && m.Weight > 0 && m.Weight <= heaviest(g):
 			return c.setDesired(ctx, group, m.Desired)
@@ -273,7 +261,7 @@ func (r *Return) keep(ctx context.Context, m Checkpoint) error {
 // left over. A launch may have succeeded after all in the moment for which the capacity was lower than it had to be.
 func (c *Client) reconcileDesired(ctx context.Context, r *Return) (note string, done bool, err error) {
 	m, g, err := c.member(ctx, r.Group, r.ID)
-	before, now := r.Checkpoint.Desired, active(g, r.ID)+m.Weight
+	before, now := r.Checkpoint.Desired, g.capacity(r.ID, serves)+m.Weight
 	switch raising := r.Checkpoint.Stage == Raising; {
 	case err != nil:
 		return "", false, err

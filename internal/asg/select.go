@@ -64,15 +64,12 @@ const (
 	idsACall    = 200
 )
 
-// clusterTag is on every group of an EKS managed node group, beside nodeGroupTag.
-const clusterTag = "eks:cluster-name"
-
 // Inventories reads the groups of a source, sorted by name. A group or node group that is named and not there is an error.
 func (c *Client) Inventories(ctx context.Context, s Source) ([]Inventory, error) {
 	var inventories []Inventory
 	var names, nodeGroups []string // that exist, whatever else is asked of them
 	for _, in := range s.inputs() {
-		for {
+		for more := true; more; more = aws.ToString(in.NextToken) != "" {
 			out, err := c.Reader.DescribeAutoScalingGroups(ctx, in)
 			if err != nil {
 				return nil, fmt.Errorf("describing Auto Scaling groups: %w", err)
@@ -84,9 +81,6 @@ func (c *Client) Inventories(ctx context.Context, s Source) ([]Inventory, error)
 				if s.matches(tags) {
 					inventories = append(inventories, inventoryOf(g))
 				}
-			}
-			if aws.ToString(out.NextToken) == "" {
-				break
 			}
 			in.NextToken = out.NextToken
 		}
@@ -116,7 +110,7 @@ func (s Source) inputs() (calls []*autoscaling.DescribeAutoScalingGroupsInput) {
 	if len(s.NodeGroups) > 0 {
 		filters["tag:"+nodeGroupTag] = s.NodeGroups
 		if s.Cluster != "" {
-			filters["tag:"+clusterTag] = []string{s.Cluster}
+			filters["tag:"+clusterNameTag] = []string{s.Cluster}
 		}
 	} else {
 		for _, t := range s.Tags {
@@ -137,7 +131,7 @@ func (s Source) inputs() (calls []*autoscaling.DescribeAutoScalingGroupsInput) {
 }
 
 func (s Source) matches(tags map[string]string) bool {
-	if len(s.NodeGroups) > 0 && (!slices.Contains(s.NodeGroups, tags[nodeGroupTag]) || (s.Cluster != "" && tags[clusterTag] != s.Cluster)) {
+	if len(s.NodeGroups) > 0 && (!slices.Contains(s.NodeGroups, tags[nodeGroupTag]) || (s.Cluster != "" && tags[clusterNameTag] != s.Cluster)) {
 		return false
 	}
 	return !slices.ContainsFunc(s.Tags, func(t TagMatch) bool {
@@ -159,7 +153,7 @@ func inventoryOf(g *astypes.AutoScalingGroup) Inventory {
 	weighted, serving := false, 0
 	for _, i := range g.Instances {
 		weighted = weighted || i.WeightedCapacity != nil
-		if state := string(i.LifecycleState); state == InService || strings.HasPrefix(state, Pending) {
+		if serves(string(i.LifecycleState)) {
 			serving++
 		}
 		p.Members = append(p.Members, Serving{
@@ -192,47 +186,36 @@ func (c *Client) Inventory(ctx context.Context, name string) (Inventory, error) 
 func (c *Client) Launched(ctx context.Context, ids []string) (map[string]Launched, error) {
 	found := make(map[string]Launched, len(ids))
 	for part := range slices.Chunk(ids, idsACall) {
-		in := &ec2.DescribeInstancesInput{Filters: []ec2types.Filter{{Name: aws.String("instance-id"), Values: part}}}
-		for {
-			out, err := c.Instances.DescribeInstances(ctx, in)
-			if awserr.IsInstanceNotFound(err) {
-				break // as good as none
+		err := c.eachInstance(ctx, func(in ec2types.Instance) {
+			i := fromEC2(in)
+			found[i.ID] = Launched{
+				ID: i.ID, State: i.State, Zone: i.Zone, Image: aws.ToString(in.ImageId), Group: i.Tags[groupTag],
+				PrivateDNSName: i.PrivateDNSName, LaunchTime: i.LaunchTime, Retiring: i.Retiring(),
 			}
-			if err != nil {
-				return nil, fmt.Errorf("describing instances: %w", err)
-			}
-			for _, r := range out.Reservations {
-				for i := range r.Instances {
-					l := launched(&r.Instances[i])
-					found[l.ID] = l
-				}
-			}
-			if aws.ToString(out.NextToken) == "" {
-				break
-			}
-			in.NextToken = out.NextToken
+		}, ec2types.Filter{Name: aws.String("instance-id"), Values: part})
+		if err != nil && !awserr.IsInstanceNotFound(err) { // which is as good as none
+			return nil, fmt.Errorf("describing instances: %w", err)
 		}
 	}
 	return found, nil
 }
 
-func launched(in *ec2types.Instance) Launched {
-	l := Launched{ID: aws.ToString(in.InstanceId), Image: aws.ToString(in.ImageId), PrivateDNSName: aws.ToString(in.PrivateDnsName), LaunchTime: aws.ToTime(in.LaunchTime)}
-	if in.State != nil {
-		l.State = string(in.State.Name)
-	}
-	if in.Placement != nil {
-		l.Zone = aws.ToString(in.Placement.AvailabilityZone)
-	}
-	for _, t := range in.Tags {
-		switch aws.ToString(t.Key) {
-		case groupTag:
-			l.Group = aws.ToString(t.Value)
-		case TagRetiredAt:
-			l.Retiring = true
+// eachInstance reads the instances that all of the filters match, page by page.
+func (c *Client) eachInstance(ctx context.Context, each func(ec2types.Instance), filters ...ec2types.Filter) error {
+	in := &ec2.DescribeInstancesInput{Filters: filters}
+	for more := true; more; more = aws.ToString(in.NextToken) != "" {
+		out, err := c.Instances.DescribeInstances(ctx, in)
+		if err != nil {
+			return err
 		}
+		for _, r := range out.Reservations {
+			for _, i := range r.Instances {
+				each(i)
+			}
+		}
+		in.NextToken = out.NextToken
 	}
-	return l
+	return nil
 }
 
 func unique(all []string) []string {

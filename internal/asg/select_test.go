@@ -19,8 +19,6 @@ import (
 
 // pages answers by pages of three and writes down what it was asked.
 type pages struct {
-	asg.GroupReader
-	asg.InstanceAPI
 	groups []string
 	asked  []string
 }
@@ -93,7 +91,7 @@ func TestPoolsAreReadByPages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &pages{groups: numbered(7)}
-			inventories, err := (&asg.Client{Reader: p}).Inventories(t.Context(), c.source)
+			inventories, err := (&asg.Client{Reader: asg.GroupReader{DescribeAutoScalingGroups: p.DescribeAutoScalingGroups}}).Inventories(t.Context(), c.source)
 			if err != nil || len(inventories) != c.groups {
 				t.Errorf("%d groups, %v", len(inventories), err)
 			}
@@ -106,7 +104,7 @@ func TestPoolsAreReadByPages(t *testing.T) {
 
 func TestInstancesAreReadTwoHundredACall(t *testing.T) {
 	p := &pages{}
-	found, err := (&asg.Client{Instances: p}).Launched(t.Context(), numbered(403))
+	found, err := (&asg.Client{Instances: asg.InstanceAPI{DescribeInstances: p.DescribeInstances}}).Launched(t.Context(), numbered(403))
 	if err != nil || len(found) != 403 {
 		t.Errorf("%d instances, %v", len(found), err)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/eks-recycle/eks-recycle/internal/awserr"
@@ -23,8 +22,7 @@ type Handover struct {
 	Group      Group
 	Lifecycle  string   // of the target
 	Candidates []Member // InService members that joined after the baseline, in stable order
-	Booting    int      // members that joined after the baseline and are not InService yet
-	Coming     []string // their ids
+	Booting    []string // ids of members that joined after the baseline and are not InService yet
 	id         string
 	weight     int32 // of the target
 	others     int32 // weight of the older members in service
@@ -36,21 +34,11 @@ func (h Handover) Stands() bool { return h.Lifecycle == Standby }
 // Enough reports that newcomers of this weight in all take the target's place. In a weighted group one of another type can
 // weigh less than the target; it suffices if the group has what it wants without the target.
 func (h Handover) Enough(weight int32) bool {
-	return weight >= h.weight || (weight > 0 && h.Booting == 0 && serving(h.Group, h.id) >= h.Group.Desired)
+	return weight >= h.weight || (weight > 0 && len(h.Booting) == 0 && h.Group.capacity(h.id, func(state string) bool { return state == InService }) >= h.Group.Desired)
 }
 
 // Whole reports that the group has what it wants in service without the target, if newcomers of this weight in all serve.
 func (h Handover) Whole(newcomers int32) bool { return h.others+newcomers >= h.Group.Desired }
-
-func serving(g Group, without string) int32 {
-	var sum int32
-	for _, m := range g.Members {
-		if m.ID != without && m.Lifecycle == InService {
-			sum += m.Weight
-		}
-	}
-	return sum
-}
 
 // Describe says in one line what the hand-over waits for. failure is the newest failed launch, or "".
 func (h Handover) Describe(id, failure string) string {
@@ -59,8 +47,8 @@ func (h Handover) Describe(id, failure string) string {
 	case failure != "":
 		parts = append(parts, "the newest launch failed: "+failure)
 	case len(h.Candidates) > 0:
-	case h.Booting > 0:
-		parts = append(parts, fmt.Sprintf("%d replacement(s) booting", h.Booting))
+	case len(h.Booting) > 0:
+		parts = append(parts, fmt.Sprintf("%d replacement(s) booting", len(h.Booting)))
 	default:
 		parts = append(parts, "no replacement launched yet")
 	}
@@ -112,8 +100,7 @@ func handover(g Group, id string, baseline []string) Handover {
 		case m.Lifecycle == InService:
 			h.Candidates = append(h.Candidates, m)
 		case strings.HasPrefix(m.Lifecycle, Pending):
-			h.Booting++
-			h.Coming = append(h.Coming, m.ID)
+			h.Booting = append(h.Booting, m.ID)
 		}
 	}
 	sort.Slice(h.Candidates, func(i, j int) bool { return h.Candidates[i].ID < h.Candidates[j].ID })
@@ -126,7 +113,7 @@ func handover(g Group, id string, baseline []string) Handover {
 // standby, the group's activities tell when that was.
 func (c *Client) Baseline(ctx context.Context, t Target) ([]string, error) {
 	if t.Lifecycle() == InService {
-		surplus := active(*t.Group, "") > t.Group.Desired
+		surplus := t.Group.capacity("", serves) > t.Group.Desired
 		return slices.DeleteFunc(t.Group.MemberIDs(), func(id string) bool {
 			m, _ := t.Group.Member(id)
 			return surplus && strings.HasPrefix(m.Lifecycle, Pending)
@@ -147,17 +134,11 @@ func (c *Client) Baseline(ctx context.Context, t Target) ([]string, error) {
 // knows one that the group still lists.
 func (c *Client) launchedSince(ctx context.Context, group string, since time.Time) (newer map[string]bool, err error) {
 	newer = map[string]bool{}
-	pages := ec2.NewDescribeInstancesPaginator(c.Instances, &ec2.DescribeInstancesInput{Filters: []ec2types.Filter{{Name: aws.String("tag:" + groupTag), Values: []string{group}}}})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("describing the members of Auto Scaling group %q: %w", group, err)
-		}
-		for _, r := range page.Reservations {
-			for _, i := range r.Instances {
-				newer[aws.ToString(i.InstanceId)] = !aws.ToTime(i.LaunchTime).Before(since)
-			}
-		}
+	err = c.eachInstance(ctx, func(i ec2types.Instance) {
+		newer[aws.ToString(i.InstanceId)] = !aws.ToTime(i.LaunchTime).Before(since)
+	}, ec2types.Filter{Name: aws.String("tag:" + groupTag), Values: []string{group}})
+	if err != nil {
+		return nil, fmt.Errorf("describing the members of Auto Scaling group %q: %w", group, err)
 	}
 	return newer, nil
 }
@@ -175,12 +156,17 @@ func (c *Client) standbySince(ctx context.Context, group, id string) (time.Time,
 		"instance %q of Auto Scaling group %q is on standby, but the group no longer says since when: cannot identify its replacement", id, group)
 }
 
+// TerminatingSince reads when the group began to terminate an instance, from the newest activity that says so.
+func (c *Client) TerminatingSince(ctx context.Context, group, id string) (at time.Time, found bool, err error) {
+	return c.activity(ctx, group, id, "Terminating")
+}
+
 // activity finds the newest activity of a group that names an instance and says what. Auto Scaling keeps activities for six
 // weeks and names the instance in the description only.
 func (c *Client) activity(ctx context.Context, group, id, what string) (at time.Time, found bool, err error) {
-	pages := autoscaling.NewDescribeScalingActivitiesPaginator(c.Reader, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: aws.String(group)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	in := &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: aws.String(group)}
+	for more := true; more; more = aws.ToString(in.NextToken) != "" {
+		page, err := c.Reader.DescribeScalingActivities(ctx, in)
 		if awserr.IsGroupNotFound(err) {
 			return at, false, nil
 		}
@@ -192,6 +178,7 @@ func (c *Client) activity(ctx context.Context, group, id, what string) (at time.
 				return aws.ToTime(a.StartTime), true, nil
 			}
 		}
+		in.NextToken = page.NextToken
 	}
 	return at, false, nil
 }

@@ -22,22 +22,20 @@ func (v Volumes) Add(w Volumes) Volumes {
 	return Volumes{v.Freed + w.Freed, v.Stay + w.Stay, v.FreedGiB + w.FreedGiB, v.StayGiB + w.StayGiB}
 }
 
-// filterValues is how many values EC2 takes in the filters of one call.
-const filterValues = 200
-
 // VolumesOf counts the volumes of instances, by id.
 func (c *Client) VolumesOf(ctx context.Context, ids []string) (map[string]Volumes, error) {
 	all := map[string]Volumes{}
-	for part := range slices.Chunk(ids, filterValues) {
-		pages := ec2.NewDescribeVolumesPaginator(c.Volumes, &ec2.DescribeVolumesInput{Filters: []ec2types.Filter{{Name: aws.String("attachment.instance-id"), Values: part}}})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+	for part := range slices.Chunk(ids, idsACall) {
+		in := &ec2.DescribeVolumesInput{Filters: []ec2types.Filter{{Name: aws.String("attachment.instance-id"), Values: part}}}
+		for more := true; more; more = aws.ToString(in.NextToken) != "" {
+			page, err := c.Instances.DescribeVolumes(ctx, in)
 			if err != nil {
 				return nil, fmt.Errorf("describing volumes: %w", err)
 			}
 			for _, v := range page.Volumes {
 				count(all, v)
 			}
+			in.NextToken = page.NextToken
 		}
 	}
 	return all, nil

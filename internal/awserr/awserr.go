@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -24,24 +25,19 @@ func Code(err error) string {
 	return ""
 }
 
+func is(err error, codes ...string) bool { return slices.Contains(codes, Code(err)) }
+
 func validation(err error, texts ...string) bool {
 	var api smithy.APIError
-	if !errors.As(err, &api) || api.ErrorCode() != "ValidationError" {
-		return false
-	}
-	for _, text := range texts {
-		if strings.Contains(api.ErrorMessage(), text) {
-			return true
-		}
-	}
-	return false
+	return errors.As(err, &api) && api.ErrorCode() == "ValidationError" &&
+		slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(api.ErrorMessage(), text) })
 }
 
 // IsInstanceNotFound reports that EC2 does not know the instance id.
-func IsInstanceNotFound(err error) bool { return Code(err) == "InvalidInstanceID.NotFound" }
+func IsInstanceNotFound(err error) bool { return is(err, "InvalidInstanceID.NotFound") }
 
 // IsInstanceMalformed reports that EC2 does not take the string for an instance id.
-func IsInstanceMalformed(err error) bool { return Code(err) == "InvalidInstanceID.Malformed" }
+func IsInstanceMalformed(err error) bool { return is(err, "InvalidInstanceID.Malformed") }
 
 // IsWrongState reports that Auto Scaling refused a call because of the instance's lifecycle state or because it has left
 // its group meanwhile. It is also what a call gets that is repeated after it took effect: look at the instance again.
@@ -59,20 +55,12 @@ func IsNoLifecycleAction(err error) bool {
 
 // IsTemplateNotFound reports that EC2 knows no launch template of the name or id, or not in that version.
 func IsTemplateNotFound(err error) bool {
-	switch Code(err) {
-	case "InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.VersionNotFound":
-		return true
-	}
-	return false
+	return is(err, "InvalidLaunchTemplateName.NotFoundException", "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateId.VersionNotFound")
 }
 
 // IsExpired reports credentials that were good and need to be renewed.
 func IsExpired(err error) bool {
-	switch Code(err) {
-	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
-		return true
-	}
-	return false
+	return is(err, "ExpiredToken", "ExpiredTokenException", "RequestExpired")
 }
 
 // IsNoCredentials reports that there are no credentials at all: the SDK asks the instance's role when it has found nothing
@@ -82,25 +70,21 @@ func IsNoCredentials(err error) bool {
 }
 
 // IsStopUnsupported reports that the instance can only be terminated (instance-store root, one-time spot request).
-func IsStopUnsupported(err error) bool { return Code(err) == "UnsupportedOperation" }
+func IsStopUnsupported(err error) bool { return is(err, "UnsupportedOperation") }
 
 // IsDenied reports missing IAM permission.
 func IsDenied(err error) bool {
-	switch Code(err) {
-	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
-		return true
-	}
-	return false
+	return is(err, "AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 }
 
 // IsProtected reports termination protection: the instance attribute disableApiTermination.
-func IsProtected(err error) bool { return Code(err) == "OperationNotPermitted" }
+func IsProtected(err error) bool { return is(err, "OperationNotPermitted") }
 
 // IsDryRunAllowed is the answer to a call with DryRun that would have been carried out.
-func IsDryRunAllowed(err error) bool { return Code(err) == "DryRunOperation" }
+func IsDryRunAllowed(err error) bool { return is(err, "DryRunOperation") }
 
 // IsClusterNotFound reports that EKS does not know the cluster in this account and region.
-func IsClusterNotFound(err error) bool { return Code(err) == "ResourceNotFoundException" }
+func IsClusterNotFound(err error) bool { return is(err, "ResourceNotFoundException") }
 
 // IsTransient reports errors that go away by themselves: throttling, 5xx, network errors, and the two that Auto Scaling
 // gives while it is busy with the group, which aws-sdk-go-v2 does not retry
@@ -109,8 +93,7 @@ func IsTransient(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
 	}
-	switch Code(err) {
-	case "ScalingActivityInProgress", "ResourceContention", "RequestLimitExceeded", "IncorrectInstanceState":
+	if is(err, "ScalingActivityInProgress", "ResourceContention", "RequestLimitExceeded", "IncorrectInstanceState") {
 		return true
 	}
 	if _, throttled := retry.DefaultThrottleErrorCodes[Code(err)]; throttled {

@@ -88,15 +88,6 @@ const prefix = "eks-recycle-"
 // isOfInstance tells the claims on instances from the locks.
 func isOfInstance(name string) bool { return strings.HasPrefix(name, prefix+"i-") }
 
-// Free returns a *HeldError if somebody else works on the instance.
-func (c Claims) Free(ctx context.Context, instanceID string) error {
-	record, err := c.Record(ctx, instanceID)
-	if err != nil || record == nil {
-		return err
-	}
-	return c.Held(ctx, *record)
-}
-
 // Held returns a *HeldError if somebody else works on the instance that a record is about.
 func (c Claims) Held(ctx context.Context, r Record) error {
 	return c.held(ctx, r, "instance "+r.InstanceID)
@@ -200,10 +191,7 @@ func (c Claims) stamp(lease *coordinationv1.Lease) *coordinationv1.Lease {
 		lease.Spec.LeaseTransitions, lease.Spec.AcquireTime = &transitions, &now
 	}
 	lease.Spec.HolderIdentity, lease.Spec.RenewTime, lease.Spec.LeaseDurationSeconds = &c.Holder, &now, &seconds
-	if lease.Annotations == nil {
-		lease.Annotations = map[string]string{}
-	}
-	lease.Annotations[annotationWorkflow] = c.Workflow
+	metav1.SetMetaDataAnnotation(&lease.ObjectMeta, annotationWorkflow, c.Workflow)
 	return lease
 }
 

@@ -38,6 +38,16 @@ func claimsOf(server *leases, holder string) claim.Claims {
 	}
 }
 
+// free says whether somebody else works on the instance.
+func free(t *testing.T, c claim.Claims) error {
+	t.Helper()
+	record, err := c.Record(t.Context(), id)
+	if err != nil || record == nil {
+		return err
+	}
+	return c.Held(t.Context(), *record)
+}
+
 // about writes what a recycle writes when it begins.
 func about(r *claim.Record) { r.Node, r.NodeUID = "node-1", "uid-1" }
 
@@ -109,10 +119,10 @@ func TestAnotherHolderHasToWaitForTheEnd(t *testing.T) {
 		if want := "instance " + id + " is claimed by argo/wf-1 until "; !strings.HasPrefix(held.Error(), want) {
 			t.Errorf("message %q", held)
 		}
-		if err := second.Free(t.Context(), id); !errors.As(err, &held) {
+		if err := free(t, second); !errors.As(err, &held) {
 			t.Errorf("Free says %v", err)
 		}
-		if err := claimsOf(server, "wf-1").Free(t.Context(), id); err != nil {
+		if err := free(t, claimsOf(server, "wf-1")); err != nil {
 			t.Errorf("to its holder it is %v", err)
 		}
 	})
@@ -125,7 +135,7 @@ func TestAnExpiredClaimIsTakenOver(t *testing.T) {
 		second := claimsOf(server, "wf-2")
 		var log bytes.Buffer
 		second.Log = slog.New(slog.NewTextHandler(&log, nil))
-		if err := second.Free(t.Context(), id); err != nil {
+		if err := free(t, second); err != nil {
 			t.Errorf("Free says %v", err)
 		}
 		acquire(t, second)
@@ -175,7 +185,7 @@ func TestAClaimIsKeptWhileAStepActs(t *testing.T) {
 		writes := server.writes
 		for range 20 * 60 {
 			time.Sleep(time.Minute)
-			if err := claimsOf(server, "wf-2").Free(t.Context(), id); err == nil {
+			if err := free(t, claimsOf(server, "wf-2")); err == nil {
 				t.Fatal("somebody else finds it free")
 			}
 		}
@@ -187,7 +197,7 @@ func TestAClaimIsKeptWhileAStepActs(t *testing.T) {
 		}
 		stop()
 		time.Sleep(duration)
-		if err := claimsOf(server, "wf-2").Free(t.Context(), id); err != nil {
+		if err := free(t, claimsOf(server, "wf-2")); err != nil {
 			t.Errorf("after the step it is not given up in time: %v", err)
 		}
 	})
@@ -297,14 +307,14 @@ func TestReadingWithoutAClaim(t *testing.T) {
 		if record, err := c.Record(t.Context(), id); err != nil || record != nil {
 			t.Errorf("record %+v, error %v", record, err)
 		}
-		if err := c.Free(t.Context(), id); err != nil {
+		if err := free(t, c); err != nil {
 			t.Error(err)
 		}
 		server.away = true
 		if _, err := c.Record(t.Context(), id); !apierrors.IsServiceUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
-		if err := c.Free(t.Context(), id); !apierrors.IsServiceUnavailable(err) {
+		if err := free(t, c); !apierrors.IsServiceUnavailable(err) {
 			t.Errorf("error %v", err)
 		}
 		if _, err := c.Acquire(t.Context(), id, nothing); !apierrors.IsServiceUnavailable(err) {
@@ -359,7 +369,7 @@ func TestAnExpiredClaimIsItsHoldersWhileThatRuns(t *testing.T) {
 				if _, err := second.Acquire(t.Context(), id, about); errors.As(err, &held) == c.free {
 					t.Errorf("error %v", err)
 				}
-				if err := second.Free(t.Context(), id); errors.As(err, &held) && c.free {
+				if err := free(t, second); errors.As(err, &held) && c.free {
 					t.Errorf("Free says %v", err)
 				}
 			})

@@ -68,7 +68,7 @@ func FuzzALeaseOfAnotherHand(f *testing.F) {
 			if err != nil || record == nil || record.Live() != (until.After(time.Now()) && !parked) {
 				t.Fatalf("record %+v, error %v", record, err)
 			}
-			if err := ours.Free(t.Context(), id); (err != nil) != held {
+			if err := free(t, ours); (err != nil) != held {
 				t.Errorf("held=%t, and Free says %v", held, err)
 			}
 			got, err := ours.Acquire(t.Context(), id, about)

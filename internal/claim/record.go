@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
@@ -34,6 +35,7 @@ type Record struct {
 	InstanceID       string
 	Holder, Workflow string    // of the claim; without a holder the recycle is parked
 	Until            time.Time // the claim lasts
+	Renewed          time.Time // last; of a parked recycle, since when it is
 	Node, NodeUID    string    // of the instance, as verified when the recycle began
 	Group            string    // of the instance
 	Suspends         []string  // processes of the group
@@ -56,10 +58,26 @@ type Progress struct {
 	RetiringSince time.Time `json:"retiringSince,omitzero"` // from here it goes forward only
 	Return        string    `json:"return,omitempty"`       // how far the return of the instance to service is
 	Hook          string    `json:"hook,omitempty"`         // lifecycle hook that began it: the group terminates the instance itself
+
+	// What its waits are bounded by, for people who ask how far it is. A run goes by its own request.
+	ReplacementTimeout metav1.Duration `json:"replacementTimeout,omitzero"`
+	MaxWait            metav1.Duration `json:"maxWait,omitzero"`
+	EvictTimeout       metav1.Duration `json:"evictTimeout,omitzero"`
+	Window             string          `json:"window,omitempty"` // maintenance window
 }
 
 // Live reports that the claim has a holder and has not expired.
 func (r Record) Live() bool { return r.Holder != "" && time.Now().Before(r.Until) }
+
+// Began is when the recycle began, or zero if nothing says so yet.
+func (r Record) Began() (began time.Time) {
+	for _, at := range []time.Time{r.WaitingSince, r.DrainingSince, r.RetiringSince} {
+		if !at.IsZero() && (began.IsZero() || at.Before(began)) {
+			began = at
+		}
+	}
+	return began
+}
 
 // Parked reports that nobody holds the recycle: any later submit may take it up.
 func (r Record) Parked() bool { return r.Holder == "" }
@@ -79,18 +97,16 @@ func expiry(lease *coordinationv1.Lease, longest time.Duration) time.Time {
 	return until
 }
 
-func holder(lease *coordinationv1.Lease) string {
-	if lease.Spec.HolderIdentity == nil {
-		return ""
-	}
-	return *lease.Spec.HolderIdentity
-}
+func holder(lease *coordinationv1.Lease) string { return ptr.Deref(lease.Spec.HolderIdentity, "") }
 
 func recordOf(lease *coordinationv1.Lease) (Record, error) {
 	a := lease.Annotations
 	r := Record{
 		InstanceID: strings.TrimPrefix(lease.Name, prefix), Holder: holder(lease), Workflow: a[annotationWorkflow], Until: expiry(lease, maxDuration),
 		Node: a[annotationNode], NodeUID: a[annotationNodeUID], Group: a[annotationGroup],
+	}
+	if lease.Spec.RenewTime != nil {
+		r.Renewed = lease.Spec.RenewTime.Time
 	}
 	if all := a[annotationSuspends]; all != "" {
 		r.Suspends = strings.Split(all, ",")
@@ -106,13 +122,12 @@ func recordOf(lease *coordinationv1.Lease) (Record, error) {
 
 // write puts a record into a Lease, all but who holds it.
 func (r Record) write(lease *coordinationv1.Lease) {
-	if lease.Annotations == nil {
-		lease.Annotations = map[string]string{}
-	}
 	progress, _ := json.Marshal(r.Progress) // strings and times always marshal
-	maps.Copy(lease.Annotations, map[string]string{
+	for key, value := range map[string]string{
 		annotationNode: r.Node, annotationNodeUID: r.NodeUID, annotationGroup: r.Group, annotationSuspends: strings.Join(r.Suspends, ","), annotationRecord: string(progress),
-	})
+	} {
+		metav1.SetMetaDataAnnotation(&lease.ObjectMeta, key, value)
+	}
 	maps.DeleteFunc(lease.Annotations, func(_, value string) bool { return value == "" || value == "{}" })
 }
 
@@ -136,16 +151,15 @@ func (c Claims) Records(ctx context.Context) (records []Record, unreadable map[s
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing the claims: %w", err)
 	}
+	unreadable = map[string]error{}
 	for i := range leases.Items {
-		if name := leases.Items[i].Name; !isOfInstance(name) {
+		name := leases.Items[i].Name
+		if !isOfInstance(name) {
 			continue
 		}
 		record, err := recordOf(&leases.Items[i])
 		if err != nil {
-			if unreadable == nil {
-				unreadable = map[string]error{}
-			}
-			unreadable[leases.Items[i].Name] = err
+			unreadable[name] = err
 			continue
 		}
 		records = append(records, record)

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +26,7 @@ type Streams struct {
 	Out, Err io.Writer
 	Connect  func(context.Context, Options) (*Clients, error)
 	Jitter   func(time.Duration) time.Duration // of waits; nil means at random
+	HTTP     http.RoundTripper                 // to receivers of notifications and gates; nil means the default
 	Version  string
 }
 
@@ -39,7 +40,10 @@ func System(version string) Streams {
 
 // Run runs one subcommand and returns the process's exit code.
 func Run(ctx context.Context, args []string, streams Streams) int {
-	code := argo.ExitDone
+	if isPlugin(args) {
+		return runPlugin(ctx, args, streams)
+	}
+	var unknown error
 	app := &cli.App{
 		Name:  "step",
 		Usage: "take an EKS worker node out of service and replace it, one step at a time",
@@ -55,8 +59,7 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   badUsage,
 		CommandNotFound: func(c *cli.Context, name string) {
-			code = argo.ExitUsage
-			printError(streams.Err, unknownCommand(c, name))
+			unknown = unknownCommand(c, name)
 		},
 		Action: func(c *cli.Context) error {
 			if c.Bool("version") {
@@ -65,27 +68,21 @@ func Run(ctx context.Context, args []string, streams Streams) int {
 			return listCommands(c)
 		},
 	}
+	lifecycle := family("lifecycle", "end the wait of a terminating instance for its lifecycle hook")
 	for _, s := range steps() {
-		parent, _, nested := strings.Cut(s.name, " ")
-		if !nested {
-			app.Commands = append(app.Commands, s.command(streams))
-			continue
+		of := &app.Commands
+		if strings.HasPrefix(s.name, "lifecycle ") {
+			of = &lifecycle.Subcommands
 		}
-		i := slices.IndexFunc(app.Commands, func(c *cli.Command) bool { return c.Name == parent })
-		if i < 0 {
-			i, app.Commands = len(app.Commands), append(app.Commands, family(parent, familyUsage[parent]))
-		}
-		app.Commands[i].Subcommands = append(app.Commands[i].Subcommands, s.command(streams))
+		*of = append(*of, s.command(streams))
 	}
-	app.Commands = append(app.Commands, completionCommand(app), versionCommand(streams))
-	if err := app.RunContext(ctx, args); err != nil {
-		printError(streams.Err, err)
-		return exitCode(err)
+	app.Commands = append(app.Commands, lifecycle, completionCommand(app), versionCommand(streams))
+	err := errors.Join(app.RunContext(ctx, args), unknown)
+	if err != nil {
+		printError(streams.Err, "step: ", err)
 	}
-	return code
+	return exitCode(err)
 }
-
-var familyUsage = map[string]string{"lifecycle": "end the wait of a terminating instance for its lifecycle hook"}
 
 // family is the command that others hang from. Alone it lists them.
 func family(name, usage string, of ...*cli.Command) *cli.Command {
@@ -123,8 +120,11 @@ func unknownCommand(c *cli.Context, name string) error {
 	for _, command := range c.Command.VisibleCommands() {
 		known = append(known, command.Name)
 	}
-	full := strings.TrimPrefix(c.Command.HelpName+" "+name, "step ")
-	return usageError{hint.Errorf(closest(name, known, "")+c.Command.HelpName+" --help lists the steps", "step %q is unknown", full)}
+	meant := closest(name, known, "") + c.Command.HelpName + " --help lists the "
+	if c.App.Name == pluginName {
+		return usageError{hint.Errorf(meant+"commands", "command %q is unknown", name)}
+	}
+	return usageError{hint.Errorf(meant+"steps", "step %q is unknown", strings.TrimPrefix(c.Command.HelpName+" "+name, "step "))}
 }
 
 // usageError is bad input: nothing was touched, and running it again is of no use.
@@ -132,8 +132,9 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// printError prints an error as people read it: one line, and a second one with what to do.
-func printError(w io.Writer, err error) {
+// printError prints an error as people read it, behind the name of the program: one line, or one for each of several, and one more
+// with what to do.
+func printError(w io.Writer, prefix string, err error) {
 	var shown reportedError
 	if errors.As(err, &shown) {
 		return
@@ -142,8 +143,10 @@ func printError(w io.Writer, err error) {
 	if exitCode(err) == argo.ExitNotYet {
 		kind = ""
 	}
-	_, _ = fmt.Fprintf(w, "step: %s%v\n", kind, err)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		_, _ = fmt.Fprintf(w, "%s%s%s\n", prefix, kind, printable(line))
+	}
 	if text := hint.Of(err); text != "" {
-		_, _ = fmt.Fprintf(w, "step: hint: %s\n", text)
+		_, _ = fmt.Fprintf(w, "%shint: %s\n", prefix, printable(text))
 	}
 }

@@ -37,6 +37,7 @@ type argoWorld struct {
 	noController bool            // takes up what is created
 	peak         int
 	order        []string
+	all          []map[string]string // workflows, by their parameters, name, uid and template
 }
 
 func newArgoWorld(w *world, run func(map[string]string) string) *argoWorld {
@@ -51,16 +52,39 @@ func newArgoWorld(w *world, run func(map[string]string) string) *argoWorld {
 	a.metadata.PrependWatchReactor("workflows", func(action ktesting.Action) (bool, watch.Interface, error) {
 		watching, err := a.metadata.Tracker().Watch(workflowsResource, action.GetNamespace())
 		selector := action.(ktesting.WatchActionImpl).WatchRestrictions.Labels
-		return true, watch.Filter(watching, func(e watch.Event) (watch.Event, bool) {
-			if a.late > 0 {
+		shown := make(chan watch.Event)
+		proxy := watch.NewProxyWatcher(shown)
+		show := func(e watch.Event) {
+			if o, ok := e.Object.(*metav1.PartialObjectMetadata); ok && selector.Matches(labels.Set(o.Labels)) {
 				select {
-				case <-time.After(a.late):
-				case <-a.over:
+				case shown <- e:
+				case <-proxy.StopChan():
 				}
 			}
-			o, ok := e.Object.(*metav1.PartialObjectMetadata)
-			return e, ok && selector.Matches(labels.Set(o.Labels))
-		}), err
+		}
+		go func() { // watch.Filter blocks forever once nobody reads
+			defer watching.Stop()
+			// A real watch goes on from the resource version of the list. The fake has none, so what was created between
+			// list and watch would never be shown.
+			now, err := a.metadata.Resource(workflowsResource).Namespace(action.GetNamespace()).List(context.Background(), metav1.ListOptions{})
+			if err != nil {
+				a.Error(err)
+				return
+			}
+			for i := range now.Items {
+				show(watch.Event{Type: watch.Added, Object: &now.Items[i]})
+			}
+			for {
+				select {
+				case e := <-watching.ResultChan():
+					time.Sleep(a.late)
+					show(e)
+				case <-proxy.StopChan():
+					return
+				}
+			}
+		}()
+		return true, proxy, err
 	})
 	a.dynamic.PrependReactor("create", "workflows", func(action ktesting.Action) (bool, runtime.Object, error) {
 		return false, nil, a.created(action.(ktesting.CreateAction).GetObject().(*unstructured.Unstructured))
@@ -68,7 +92,7 @@ func newArgoWorld(w *world, run func(map[string]string) string) *argoWorld {
 	a.dynamic.PrependReactor("delete", "workflows", func(action ktesting.Action) (bool, runtime.Object, error) {
 		return false, nil, a.metadata.Tracker().Delete(workflowsResource, action.GetNamespace(), action.(ktesting.DeleteAction).GetName())
 	})
-	w.steps = &cli.Clients{Groups: w.groups, Instances: w.ec2, Templates: w.ec2, Region: w.region, Workflows: argo.Workflows{Metadata: a.metadata, Dynamic: a.dynamic}}
+	w.steps = &cli.Clients{Region: w.region, Workflows: argo.Workflows{Metadata: a.metadata, Dynamic: a.dynamic}}
 	if w.kube != nil {
 		w.steps.Kube = typed(w.kube)
 	}
@@ -92,13 +116,14 @@ func (a *argoWorld) created(u *unstructured.Unstructured) error {
 	if err := a.metadata.Tracker().Create(workflowsResource, metadataOf(u), u.GetNamespace()); err != nil {
 		return err
 	}
-	child := map[string]string{"uid": string(u.GetUID()), "name": u.GetName()}
+	template, _, _ := unstructured.NestedString(u.Object, "spec", "workflowTemplateRef", "name")
+	child := map[string]string{"uid": string(u.GetUID()), "name": u.GetName(), "template": template}
 	parameters, _, _ := unstructured.NestedSlice(u.Object, "spec", "arguments", "parameters")
 	for _, p := range parameters {
 		p := p.(map[string]any)
 		child[p["name"].(string)] = p["value"].(string)
 	}
-	a.begins(child["instance-id"])
+	a.begins(child)
 	go func() {
 		failure := a.run(child)
 		select {
@@ -106,7 +131,7 @@ func (a *argoWorld) created(u *unstructured.Unstructured) error {
 			return
 		default:
 		}
-		a.ends(u.DeepCopy(), child["instance-id"], failure)
+		a.ends(u.DeepCopy(), child, failure)
 	}()
 	return nil
 }
@@ -118,16 +143,23 @@ func metadataOf(u *unstructured.Unstructured) *metav1.PartialObjectMetadata {
 	}}
 }
 
-func (a *argoWorld) begins(id string) {
+func (a *argoWorld) begins(child map[string]string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.all = append(a.all, child)
+	id := child["instance-id"]
+	if child["template"] != "recycle-node" {
+		return
+	}
 	a.inProgress[id] = true
 	a.peak, a.order = max(a.peak, len(a.inProgress)), append(a.order, id)
 }
 
-func (a *argoWorld) ends(u *unstructured.Unstructured, id, failure string) {
+func (a *argoWorld) ends(u *unstructured.Unstructured, child map[string]string, failure string) {
 	a.mu.Lock()
-	delete(a.inProgress, id)
+	if child["template"] == "recycle-node" {
+		delete(a.inProgress, child["instance-id"])
+	}
 	a.mu.Unlock()
 	result := "Succeeded"
 	status := map[string]any{"finishedAt": time.Now().UTC().Format(time.RFC3339)}

@@ -20,6 +20,8 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/eks-recycle/eks-recycle/internal/asg"
 )
 
 // awsWire is a process's client of the simulated AWS: the wire protocol, and the retries of the SDK, at a tenth of the
@@ -30,6 +32,37 @@ type awsWire struct {
 	region    string
 	key       string // access key id: it tells the simulator who calls
 	door      door
+}
+
+// client makes the calls of a recycle.
+func (w *awsWire) client() asg.Client {
+	return asg.Client{
+		Reader: asg.GroupReader{
+			DescribeAutoScalingGroups: w.DescribeAutoScalingGroups,
+			DescribeScalingActivities: w.DescribeScalingActivities,
+			DescribeInstanceRefreshes: w.DescribeInstanceRefreshes,
+			DescribeLifecycleHooks:    w.DescribeLifecycleHooks,
+		},
+		Writer: asg.GroupWriter{
+			EnterStandby:                        w.EnterStandby,
+			ExitStandby:                         w.ExitStandby,
+			DetachInstances:                     w.DetachInstances,
+			TerminateInstanceInAutoScalingGroup: w.TerminateInstanceInAutoScalingGroup,
+			SetDesiredCapacity:                  w.SetDesiredCapacity,
+			SuspendProcesses:                    w.SuspendProcesses,
+			ResumeProcesses:                     w.ResumeProcesses,
+			RecordLifecycleActionHeartbeat:      w.RecordLifecycleActionHeartbeat,
+			CompleteLifecycleAction:             w.CompleteLifecycleAction,
+		},
+		Instances: asg.InstanceAPI{
+			DescribeInstances:         w.DescribeInstances,
+			DescribeInstanceAttribute: w.DescribeInstanceAttribute,
+			CreateTags:                w.CreateTags,
+			DeleteTags:                w.DeleteTags,
+			StopInstances:             w.StopInstances,
+			TerminateInstances:        w.TerminateInstances,
+		},
+	}
 }
 
 // What the SDK does with a call that fails in a way that may pass (retry.NewStandard, with the attempts that the steps set).
@@ -348,6 +381,11 @@ func numbered(field string, values []string) url.Values {
 		form.Set(field+"."+strconv.Itoa(i+1), value)
 	}
 	return form
+}
+
+func (w *awsWire) DescribeAutoScalingInstances(ctx context.Context, in *autoscaling.DescribeAutoScalingInstancesInput, _ ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingInstancesOutput, error) {
+	_, err := w.call(ctx, "autoscaling", "DescribeAutoScalingInstances", numbered("InstanceIds.member", in.InstanceIds))
+	return &autoscaling.DescribeAutoScalingInstancesOutput{}, err // no fleet has a warm pool
 }
 
 func (w *awsWire) DescribeLifecycleHooks(ctx context.Context, in *autoscaling.DescribeLifecycleHooksInput, _ ...func(*autoscaling.Options)) (*autoscaling.DescribeLifecycleHooksOutput, error) {

@@ -114,7 +114,7 @@ func (w *awsWire) dryable(ctx context.Context, action string, form url.Values, d
 func (w *awsWire) RecordLifecycleActionHeartbeat(ctx context.Context, in *autoscaling.RecordLifecycleActionHeartbeatInput, _ ...func(*autoscaling.Options)) (*autoscaling.RecordLifecycleActionHeartbeatOutput, error) {
 	form := named(in.AutoScalingGroupName)
 	form.Set("LifecycleHookName", aws.ToString(in.LifecycleHookName))
-	form.Set("LifecycleActionToken", aws.ToString(in.LifecycleActionToken))
+	form.Set("InstanceId", aws.ToString(in.InstanceId))
 	_, err := w.call(ctx, "autoscaling", "RecordLifecycleActionHeartbeat", form)
 	return &autoscaling.RecordLifecycleActionHeartbeatOutput{}, err
 }
@@ -122,7 +122,7 @@ func (w *awsWire) RecordLifecycleActionHeartbeat(ctx context.Context, in *autosc
 func (w *awsWire) CompleteLifecycleAction(ctx context.Context, in *autoscaling.CompleteLifecycleActionInput, _ ...func(*autoscaling.Options)) (*autoscaling.CompleteLifecycleActionOutput, error) {
 	form := named(in.AutoScalingGroupName)
 	form.Set("LifecycleHookName", aws.ToString(in.LifecycleHookName))
-	form.Set("LifecycleActionToken", aws.ToString(in.LifecycleActionToken))
+	form.Set("InstanceId", aws.ToString(in.InstanceId))
 	form.Set("LifecycleActionResult", aws.ToString(in.LifecycleActionResult))
 	_, err := w.call(ctx, "autoscaling", "CompleteLifecycleAction", form)
 	return &autoscaling.CompleteLifecycleActionOutput{}, err

@@ -16,10 +16,7 @@ import (
 	awseks "github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/version"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
@@ -35,30 +32,21 @@ import (
 
 // Clients are the ways to AWS and to the cluster, each made once.
 type Clients struct {
-	Groups    GroupAPI
-	Instances asg.InstanceAPI
-	Templates asg.TemplateReader
-	Volumes   asg.VolumeReader
-	Kube      *Kube          // none with OnlyAWS
+	AWS       asg.Client     // without a way to wait
+	Kube      Kube           // nothing with OnlyAWS
 	Workflows argo.Workflows // of the cluster that Argo runs in
 	Region    string
-}
-
-// GroupAPI is what a recycle asks of Auto Scaling.
-type GroupAPI interface {
-	asg.GroupReader
-	asg.GroupWriter
 }
 
 // Kube is what a recycle asks of the API server.
 type Kube struct {
 	Nodes       node.API
-	Events      node.EventAPI // in the namespace default
+	Events      func(namespace string) node.EventAPI
 	Pods        func(namespace string) drain.API
 	Budgets     func(namespace string) drain.BudgetAPI
 	Attachments drain.AttachmentAPI
 	Claims      func(namespace string) drain.ClaimAPI // of volumes
-	Leases      func(namespace string) claim.API
+	Leases      claim.API                             // in the namespace of the claims
 	Version     func(context.Context) (*version.Info, error)
 }
 
@@ -77,13 +65,14 @@ const attempts = 4
 // Connect builds the clients from flags and environment.
 func Connect(ctx context.Context, o Options) (*Clients, error) {
 	klog.SetSlogLogger(o.Log)
-	cfg, err := awsConfig(ctx, o)
-	if err != nil {
-		return nil, err
+	clients, cfg := &Clients{}, aws.Config{}
+	if !o.NoAWS || o.Cluster != "" {
+		var err error
+		if cfg, err = awsConfig(ctx, o); err != nil {
+			return nil, err
+		}
+		clients.AWS, clients.Region = asg.New(autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg)), cfg.Region
 	}
-	machines := ec2.NewFromConfig(cfg)
-	instances := newInstances(machines)
-	clients := &Clients{Groups: newGroups(autoscaling.NewFromConfig(cfg)), Instances: instances, Templates: instances, Volumes: newVolumes(machines), Region: cfg.Region}
 	if o.OnlyAWS {
 		return clients, nil
 	}
@@ -96,32 +85,24 @@ func Connect(ctx context.Context, o Options) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
-	clients.Kube = &Kube{
-		Nodes: api.Nodes(), Events: api.Events(metav1.NamespaceDefault), Version: api.ServerVersion,
+	clients.Kube = Kube{
+		Nodes: api.Nodes(), Version: api.ServerVersion,
+		Events:      func(namespace string) node.EventAPI { return api.Events(namespace) },
 		Pods:        func(namespace string) drain.API { return api.Pods(namespace) },
 		Budgets:     func(namespace string) drain.BudgetAPI { return api.Budgets(namespace) },
 		Attachments: api.VolumeAttachments(),
 		Claims:      func(namespace string) drain.ClaimAPI { return api.PersistentVolumeClaims(namespace) },
-		Leases:      func(namespace string) claim.API { return api.Leases(namespace) },
+		Leases:      api.Leases(o.LeaseNamespace),
 	}
 	home, err := eks.FromKubeconfig(o.Kubeconfig, o.Context)
 	if err != nil {
 		home = kubeConfig // no other is known
 	}
 	home.UserAgent, home.QPS, home.Burst = userAgent, callsASecond, burst
-	if clients.Workflows, err = argoClients(home); err != nil {
+	if clients.Workflows, err = argo.New(home); err != nil {
 		return nil, fmt.Errorf("making a Kubernetes client: %w", err)
 	}
 	return clients, nil
-}
-
-// argoClients are two of one cluster: metadata in protobuf, whole Workflows, which have none, in JSON.
-func argoClients(home *rest.Config) (w argo.Workflows, err error) {
-	if w.Metadata, err = metadata.NewForConfig(home); err != nil {
-		return w, err
-	}
-	w.Dynamic, err = dynamic.NewForConfig(home)
-	return w, err
 }
 
 // awsConfig asks the machine that this runs on for its region only if nothing else names one: off EC2 that takes seconds
@@ -178,5 +159,5 @@ func cluster(ctx context.Context, cfg aws.Config, o Options) (*rest.Config, erro
 	if o.Cluster == "" {
 		return eks.FromKubeconfig(o.Kubeconfig, o.Context)
 	}
-	return eks.FromCluster(ctx, newClusters(awseks.NewFromConfig(cfg)), sts.NewPresignClient(sts.NewFromConfig(cfg)), o.Cluster)
+	return eks.FromCluster(ctx, awseks.NewFromConfig(cfg).DescribeCluster, sts.NewPresignClient(sts.NewFromConfig(cfg)), o.Cluster)
 }

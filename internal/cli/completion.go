@@ -76,9 +76,15 @@ func words(commands []*cli.Command, args []string) (found []string) {
 	if name, value, given := strings.Cut(current, "="); given && strings.HasPrefix(name, "-") {
 		flag, prefix, current, previous = strings.TrimLeft(name, "-"), name+"=", value, name
 	}
-	switch takes := valueOf(command, previous, flag); {
+	takes := command != nil && strings.HasPrefix(previous, "-") && slices.ContainsFunc(command.Flags, func(f cli.Flag) bool {
+		_, isBool := f.(*cli.BoolFlag) // which has its value behind a =
+		return !isBool && slices.Contains(f.Names(), flag)
+	})
+	switch {
 	case takes:
-		all = choices(path)[flag]
+		if i := slices.IndexFunc(steps(), func(s step) bool { return s.name == path }); i >= 0 {
+			all = steps()[i].allowed()[flag]
+		}
 	case len(commands) > 0:
 		for _, c := range commands {
 			if !c.Hidden {
@@ -96,28 +102,4 @@ func words(commands []*cli.Command, args []string) (found []string) {
 		}
 	}
 	return found
-}
-
-// valueOf reports whether what comes next is the value of a flag. One that is true or false has its value behind a =.
-func valueOf(command *cli.Command, previous, flag string) bool {
-	if command == nil || !strings.HasPrefix(previous, "-") {
-		return false
-	}
-	for _, f := range command.Flags {
-		if slices.Contains(f.Names(), flag) {
-			_, isBool := f.(*cli.BoolFlag)
-			return !isBool
-		}
-	}
-	return false
-}
-
-// choices are the values of a step's flags that take one of a few.
-func choices(name string) map[string][]string {
-	for _, s := range steps() {
-		if s.name == name {
-			return s.allowed()
-		}
-	}
-	return nil
 }

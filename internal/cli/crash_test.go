@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	ktesting "k8s.io/client-go/testing"
 
+	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/cli"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
@@ -88,7 +89,7 @@ func (w *world) mortal(r *reaper) {
 		}
 		return false, nil, nil
 	})
-	w.steps = &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: ec2.NewFromConfig(cfg), Kube: typed(kube), Region: w.region}
+	w.steps = &cli.Clients{AWS: asg.New(autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg)), Kube: typed(kube), Region: w.region}
 }
 
 // attempt runs the workflow's steps until the reaper strikes or all are done.

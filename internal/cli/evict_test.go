@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -15,12 +16,15 @@ import (
 
 func service(p *corev1.Pod) { p.Spec.RestartPolicy = corev1.RestartPolicyAlways }
 
-// eventsOf are the Events of a reason that the steps recorded.
-func (w *world) eventsOf(reason string) (messages []string) {
+// eventsOf are the Events of a reason that the steps recorded on Nodes.
+func (w *world) eventsOf(reason string) (messages []string) { return w.eventsOn("Node", "", reason) }
+
+// eventsOn are those on one object, or on all of a kind.
+func (w *world) eventsOn(kind, name, reason string) (messages []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, e := range w.events {
-		if e.Reason == reason {
+		if of := e.InvolvedObject; e.Reason == reason && of.Kind == kind && (of.Name == name || name == "") {
 			messages = append(messages, e.Type+": "+e.Message)
 		}
 	}
@@ -47,6 +51,12 @@ func TestAnEvictionThatNeverMoves(t *testing.T) {
 			}
 			if !strings.Contains(o.result.Message, "none has gone for 50m0s: default/web is blocked: The disruption budget web-pdb") || !strings.Contains(o.result.Hint, "let the budget") {
 				t.Errorf("it says %q, hint %q", o.result.Message, o.result.Hint)
+			}
+			if events := w.eventsOn("Pod", "web", "RecycleBlocked"); len(events) != 2*(n+1) || !strings.Contains(events[2*n], "Warning: node "+w.nodeOf(w.ids[0]).Name+" is being recycled, and this pod is blocked: The disruption budget web-pdb") {
+				t.Errorf("events on the pod that blocks: %q", events)
+			}
+			if events := w.eventsOn("Pod", "other", "RecycleBlocked"); len(events) > 0 {
+				t.Errorf("events on a pod that went: %q", events)
 			}
 			if events := w.eventsOf("RecycleBlocked"); len(events) != 2*(n+1) || !strings.Contains(events[2*n], "Warning: no pod has gone for half of the evict-timeout of 50m0s; then the recycle fails: default/web is blocked") {
 				t.Errorf("events %q", events)
@@ -220,6 +230,33 @@ func TestWhatWouldBlockIsSaidBefore(t *testing.T) {
 		}
 		if len(w.evictions) > 0 {
 			t.Errorf("evicted %v", w.evictions)
+		}
+	})
+}
+
+// The owner of a pod that ran for too long sees it on the pod.
+func TestPodsThatRunTooLongAreWarnedOf(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		id := w.ids[0]
+		w.close(id)
+		for i := range 12 {
+			w.pod(id, fmt.Sprintf("batch-%02d", i), 0, nil)
+		}
+		for range 10 {
+			if o := w.step("drain", "--instance-id", id, "--max-wait", "125m"); o.code == 1 {
+				break
+			}
+		}
+		all := w.eventsOn("Pod", "", "RecycleTimedOut")
+		if len(all) != 10 || all[0] != "Warning: node "+w.nodeOf(id).Name+" is being recycled, and this pod still ran after 2h5m0s: the node stays cordoned" || len(w.eventsOf("RecycleTimedOut")) != 1 {
+			t.Errorf("events on pods: %q", all)
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, e := range w.events {
+			if of := e.InvolvedObject; of.Kind == "Pod" && (e.Namespace != "default" || of.Namespace != "default" || of.UID != apitypes.UID("uid-"+of.Name)) {
+				t.Errorf("event in namespace %s on %+v", e.Namespace, of)
+			}
 		}
 	})
 }

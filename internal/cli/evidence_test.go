@@ -60,22 +60,87 @@ func TestAnEventBeforeTheNodeHasJoined(t *testing.T) {
 	})
 }
 
-// One that never joins is not waited for without end.
+// One that never joins is not waited for without end: nothing runs on it, so that the hook is completed. That holds only while Nodes of
+// its group are here; otherwise this is another cluster's.
 func TestAnEventOfAnInstanceWhoseNodeNeverJoins(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
-		if err := w.sim.LeaveNode(w.ids[0], awssim.LeaveDeleted); err != nil {
-			w.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		began := time.Now()
-		o := w.tried("taint", w.terminating(w.ids[0], time.Hour)...)
-		if took := time.Since(began); o.code != 1 || took < 9*time.Minute || took > 15*time.Minute {
-			t.Errorf("exit %d after %s: %s", o.code, took, o.result.Message)
-		}
-	})
+	for name, ours := range map[string]bool{"of a group whose Nodes are here": true, "of another cluster's group": false} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				ids := w.ids[:1]
+				if !ours {
+					ids = w.ids
+				}
+				for _, id := range ids {
+					if err := w.sim.LeaveNode(id, awssim.LeaveDeleted); err != nil {
+						w.Fatal(err)
+					}
+				}
+				time.Sleep(time.Minute)
+				if err := w.sim.Configure(func(c *awssim.Config) { c.NodeNeverJoins = true }); err != nil {
+					w.Fatal(err)
+				}
+				began := time.Now()
+				event := w.terminating(ids[0], time.Hour)
+				failed, o := w.drainTerminating(event)
+				if took := time.Since(began); took < 9*time.Minute || took > 15*time.Minute {
+					t.Errorf("it took %s", took)
+				}
+				if !ours {
+					if failed != "taint" || o.code != 1 || !strings.Contains(o.stderr, "has no Node in this cluster") {
+						t.Errorf("step %q: exit %d %q", failed, o.code, o.stderr)
+					}
+					return
+				}
+				if failed != "" || !strings.Contains(o.result.Message, "has not joined the cluster within 10m0s") {
+					t.Fatalf("step %q: exit %d %q\n%s", failed, o.code, o.result.Message, o.stderr)
+				}
+				if o := w.tries("lifecycle complete", append(event, "--workflow-status", "Succeeded")...); o.code != 0 || !strings.Contains(o.result.Message, "is completed: CONTINUE") {
+					t.Errorf("complete: exit %d %q\n%s", o.code, o.result.Message, o.stderr)
+				}
+				if took := time.Since(began); took > 20*time.Minute {
+					t.Errorf("the hook was completed after %s", took)
+				}
+			})
+		})
+	}
 }
 
-const noAction = "No active Lifecycle Action found with token 00000000-0000-0000-0000-000000000000"
+// One that is gone, or that EC2 has forgotten, while its group says that it waits: the hook is completed at once, and not left to
+// its timeout.
+func TestAnEventOfAnInstanceThatIsGone(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"terminated": 5 * time.Minute, "forgotten": 3 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				event := w.terminating(w.ids[0], 2*time.Hour)
+				for range int(wait/time.Hour) + 1 { // somebody keeps it waiting
+					if _, err := w.groups.RecordLifecycleActionHeartbeat(w.Context(), &autoscaling.RecordLifecycleActionHeartbeatInput{
+						AutoScalingGroupName: aws.String(group), LifecycleHookName: aws.String(hookName), InstanceId: &w.ids[0],
+					}); err != nil {
+						w.Fatal(err)
+					}
+					if w.sim.ActOutside(w.ids[0], "terminate") == nil {
+						time.Sleep(5 * time.Minute)
+					}
+					time.Sleep(min(wait, time.Hour))
+				}
+				began := time.Now()
+				if failed, o := w.drainTerminating(event); failed != "" {
+					t.Fatalf("step %s: exit %d %q\n%s", failed, o.code, o.result.Message, o.stderr)
+				}
+				o := w.tries("lifecycle complete", append(event, "--workflow-status", "Succeeded")...)
+				if o.code != 0 || time.Since(began) > 15*time.Minute {
+					t.Errorf("complete: exit %d %q after %s\n%s", o.code, o.result.Message, time.Since(began), o.stderr)
+				}
+				if waiting := w.members("Terminating:Wait"); len(waiting) > 0 {
+					t.Errorf("waiting: %v", waiting)
+				}
+				w.unclaimed()
+			})
+		})
+	}
+}
+
+const noAction = "No active Lifecycle Action found with instance ID i-0123456789abcdef0"
 
 // Auto Scaling does not know an action for a moment, though the group says that the instance waits: before a step, and in the
 // middle of a drain of many hours.

@@ -46,3 +46,9 @@ var (
 	ParseLength = parseLength
 	ShortLength = shortLength
 )
+
+// Table and SummaryTable are what people see of a selection and of a fleet.
+var (
+	Table        = table
+	SummaryTable = summaryTable
+)

@@ -18,24 +18,25 @@ func recycleFlags(used ...string) []cli.Flag {
 
 // showing keeps all but some flags out of the help.
 func showing(flags []cli.Flag, used ...string) []cli.Flag {
-	return hiding(flags, func(name string) bool { return !slices.Contains(used, name) })
-}
-
-func hiding(flags []cli.Flag, hide func(name string) bool) []cli.Flag {
 	for _, f := range flags {
-		if !hide(f.Names()[0]) {
-			continue
-		}
-		switch f := f.(type) {
-		case *cli.StringFlag:
-			f.Hidden = true
-		case *cli.BoolFlag:
-			f.Hidden = true
-		case lengthFlag:
-			f.Hidden = true
+		if !slices.Contains(used, f.Names()[0]) {
+			hidden(f)
 		}
 	}
 	return flags
+}
+
+// hidden keeps a flag out of the help.
+func hidden(f cli.Flag) cli.Flag {
+	switch f := f.(type) {
+	case *cli.StringFlag:
+		f.Hidden = true
+	case *cli.BoolFlag:
+		f.Hidden = true
+	case lengthFlag:
+		f.Hidden = true
+	}
+	return f
 }
 
 // nodeFlags say which node is recycled and how. All steps of a recycle have them, so that one set of parameters and
@@ -58,6 +59,7 @@ func mannerFlags() []cli.Flag {
 		text("on-timeout", "fail", "what to do after max-wait: fail or evict"),
 		&cli.BoolFlag{Name: "evict", Value: true, EnvVars: env("evict"), Usage: "evict what is left once the pods that matter have finished"},
 		length("evict-timeout", time.Hour, "how long to go on evicting while no pod goes, over attempts; then the recycle fails"),
+		text("window", "", "maintenance `WINDOW`, such as \"Mon-Fri 22:00-05:00 Europe/Berlin\": outside of it nothing is evicted, detached or shut down; empty means any time"),
 		text("progress-file", "", "`FILE` for N/M progress", "ARGO_PROGRESS_FILE"),
 	)
 }
@@ -71,20 +73,23 @@ func podFlags() []cli.Flag {
 	}
 }
 
-// sharedFlags are those of every step that asks AWS or a cluster for anything.
+// sharedFlags are those of every step that asks AWS or a cluster for anything. Those that nobody needs to set but templates and
+// tests are hidden.
 func sharedFlags() []cli.Flag {
 	return append([]cli.Flag{
 		text("cluster", "", "`NAME` of the EKS cluster; empty means the kubeconfig's, or the one this runs in"),
 		text("region", "", "AWS `REGION`; empty means the AWS SDK's default chain"),
-		constant("poll-window", 20*time.Minute, "how long one attempt waits before it exits 75"),
-		hiding([]cli.Flag{text("attempt", "0", "how many attempts of this step there were before; later ones wait longer")}, func(string) bool { return true })[0],
+		hidden(length("poll-window", 20*time.Minute, "how long one attempt waits before it exits 75")),
+		hidden(text("attempt", "0", "how many attempts of this step there were before; later ones wait longer")),
 		length("poll-interval", 30*time.Second, "longest pause between two polls of AWS; the first is 1s, and each twice the one before"),
 		&cli.BoolFlag{Name: "dry-run", EnvVars: env("dry-run"), Usage: "read everything, change nothing, say what would change"},
 		text("workflow-uid", "", "holder of the claim on the instance; empty means this user and host"),
 		text("workflow-name", "", "who recycles, for people, as `NAMESPACE/NAME`"),
 		text("lease-namespace", "eks-recycle", "`NAMESPACE` of the claims; the same for everyone who may recycle nodes of the cluster"),
-		constant("claim-duration", 5*time.Minute, "how long a claim outlives a step that died"),
+		hidden(length("claim-duration", 5*time.Minute, "how long a claim outlives a step that died")),
 		text("node-names", "ec2", "ec2: a Node is called what EC2 calls its instance; any: this cluster's nodes have names of their own. A setting of the installation"),
+		hidden(text("notify-url", "", "`URL` that gets a message when a recycle starts, is blocked, is parked, is undone or is done: a setting of the installation, and a secret")),
+		hidden(text("notify-format", "", "generic, slack or teams")),
 		text("kubeconfig", "", "kubeconfig `FILE`; empty means KUBECONFIG, ~/.kube/config, or the cluster this runs in"),
 		text("context", "", "kubeconfig `CONTEXT`"),
 	}, everyFlags()...)
@@ -92,8 +97,7 @@ func sharedFlags() []cli.Flag {
 
 // onlyAWSFlags are sharedFlags for a step that asks no cluster: the help leaves out what says how to.
 func onlyAWSFlags() []cli.Flag {
-	ofClusters := []string{"kubeconfig", "context", "lease-namespace", "claim-duration", "node-names", "workflow-uid", "workflow-name"}
-	return hiding(sharedFlags(), func(name string) bool { return slices.Contains(ofClusters, name) })
+	return showing(sharedFlags(), "cluster", "region", "poll-interval", "dry-run", "output-dir", "log-format", "log-level")
 }
 
 // everyFlags are those of every step.
@@ -111,9 +115,4 @@ func text(name, value, usage string, more ...string) cli.Flag {
 
 func env(name string) []string {
 	return []string{"EKS_RECYCLE_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
-}
-
-// constant is a duration that nobody needs to set but tests.
-func constant(name string, value time.Duration, usage string) cli.Flag {
-	return hiding([]cli.Flag{length(name, value, usage)}, func(string) bool { return true })[0]
 }

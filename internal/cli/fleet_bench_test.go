@@ -25,6 +25,7 @@ import (
 	ktesting "k8s.io/client-go/testing"
 
 	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/cli"
 )
 
@@ -156,8 +157,7 @@ func BenchmarkFleetOf1000Nodes(b *testing.B) {
 		name := action.(ktesting.GetAction).GetName()
 		return true, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{ProviderID: "aws:///eu-central-1a/" + byName[name]}}, nil
 	})
-	machines := ec2.NewFromConfig(cfg)
-	clients := &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: machines, Templates: machines, Kube: typed(kube), Region: cfg.Region}
+	clients := &cli.Clients{AWS: asg.New(autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg)), Kube: typed(kube), Region: cfg.Region}
 	var peak uint64
 	var created int
 	b.ReportAllocs()

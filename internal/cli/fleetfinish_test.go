@@ -198,12 +198,12 @@ func TestFleetHandsItsParametersOn(t *testing.T) {
 		a := newArgoWorld(w, func(child map[string]string) string { got = child; return "" })
 		a.parent("fleet-1")
 		o, _ := a.fleet(w.Context(), "fleet-1", "--asg", group, "--limit", "1", "--label-selector", "app=batch", "--namespace", "jobs", "--cluster", "prod", "--region", "eu-west-1",
-			"--action", "terminate", "--max-wait", "20h", "--evict-timeout", "3h", "--do-not-disrupt=false", "--on-timeout", "evict", "--replacement-timeout", "40m",
+			"--action", "terminate", "--max-wait", "20h", "--evict-timeout", "3h", "--do-not-disrupt=false", "--on-timeout", "evict", "--replacement-timeout", "40m", "--window", "Mon-Fri 22:00-05:00 Europe/Berlin; Sat,Sun 00:00-24:00 Europe/Berlin",
 			"--poll-window", "11h", "--log-level", "debug")
 		want := map[string]string{
 			"label-selector": "app=batch", "namespace": "jobs", "cluster": "prod", "region": "eu-west-1", "action": "terminate", "evict": "true", "max-wait": "20h0m0s", "evict-timeout": "3h0m0s", "do-not-disrupt": "false",
-			"on-timeout": "evict", "replacement-timeout": "40m0s", "log-level": "debug",
-			"fleet": "eks-recycle/fleet-1", "instance-id": a.order[0], "name": "recycle-" + a.order[0], "uid": "child-1",
+			"on-timeout": "evict", "replacement-timeout": "40m0s", "log-level": "debug", "window": "Mon-Fri 22:00-05:00 Europe/Berlin; Sat,Sun 00:00-24:00 Europe/Berlin",
+			"fleet": "eks-recycle/fleet-1", "instance-id": a.order[0], "name": "recycle-" + a.order[0], "uid": "child-1", "template": "recycle-node",
 		}
 		if diff := cmp.Diff(want, got); o.code != 0 || diff != "" {
 			w.Errorf("exit %d, parameters (-want +got):\n%s", o.code, diff)

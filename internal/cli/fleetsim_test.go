@@ -212,11 +212,8 @@ func (f *fleetSim) runs(id string) {
 }
 
 func (f *fleetSim) retried(step string, o cli.Options) (code int, said string) {
-	clients := &cli.Clients{
-		Groups:    &awsWire{transport: awssim.Transport(f.sim), region: f.region, key: o.WorkflowUID, door: countedDoor{&f.recycle}},
-		Instances: &awsWire{transport: awssim.Transport(f.sim), region: f.region, key: o.WorkflowUID, door: countedDoor{&f.recycle}},
-		Kube:      typed(&kubeClient{server: f.api, door: countedDoor{&f.recycle}}), Region: f.region,
-	}
+	wire := &awsWire{transport: awssim.Transport(f.sim), region: f.region, key: o.WorkflowUID, door: countedDoor{&f.recycle}}
+	clients := &cli.Clients{AWS: wire.client(), Kube: typed(&kubeClient{server: f.api, door: countedDoor{&f.recycle}}), Region: f.region}
 	for {
 		f.recycle.add(&f.steps)
 		var out, log bytes.Buffer

@@ -62,7 +62,7 @@ const (
 // said to be.
 func checked(t *testing.T, step string, o *cli.Options) {
 	t.Helper()
-	if named := (o.Recycle.InstanceID != "") != (o.Recycle.Node != ""); named == (step == "sweep" || step == "reap") { // those work on all nodes
+	if named := (o.Recycle.InstanceID != "") != (o.Recycle.Node != ""); named == (step == "sweep" || step == "reap" || step == "event") { // those work on all nodes, or on what an event names
 		t.Errorf("instance %q and node %q", o.Recycle.InstanceID, o.Recycle.Node)
 	}
 	hexadecimal, prefixed := strings.CutPrefix(o.Recycle.InstanceID, "i-")
@@ -84,9 +84,11 @@ func checked(t *testing.T, step string, o *cli.Options) {
 		t.Errorf("Argo's placeholders were taken for values: %+v", o)
 	}
 	lengths := []time.Duration{o.Window, o.PollInterval, o.ClaimDuration}
-	if step == "reap" {
+	switch step {
+	case "reap":
 		lengths = append(lengths, o.Reap.OlderThan-time.Hour+1)
-	} else {
+	case "event":
+	default:
 		lengths = append(lengths, o.Recycle.MaxWait, o.Recycle.ReplacementTimeout)
 	}
 	for _, d := range lengths {
@@ -147,7 +149,7 @@ func FuzzParameters(f *testing.F) {
 func FuzzCommandLine(f *testing.F) {
 	for _, seed := range []string{
 		"", "help", "version", "standby", "stanby", "sweep", "sweep --node n", "reap", "reap --older-than 1h --limit 3", "reap --older-than 7d", "reap --limit -1", "reap --node n",
-		"event", "event --webhook --output workflow", "event --account 1", "event --output yaml", "event --region x", "event --idempotency-key k", "event --node n", "drain --help", "drain -h", "help drain", "help nosuch", "help -0", "--version", "-", "--", "---",
+		"event", "event --offline", "event --source webhook --output workflow", "event --body e30=", "event --account 1", "event --output yaml", "event --region x", "event --body %", "event --node n", "drain --help", "drain -h", "help drain", "help nosuch", "help -0", "--version", "-", "--", "---",
 		"drain --node n", "drain -node n", "drain --node", "drain --node= n", "drain --node n extra", "drain --node n -- --x", "drain --evict --node n",
 		"drain --evict=no --on-timeout evict --node n", "drain --dry-run=1 --node n", "settle --workflow-status {{workflow.status}} --node n",
 		"retire --max-wait 1d --node n", "retire --claim-duration 1s --node n", "drain --log-level loud --node n", "drain --node n --log-format json",
@@ -164,7 +166,7 @@ func FuzzCommandLine(f *testing.F) {
 		case r.options != nil:
 			checked(t, args[0], r.options)
 		case r.code == 0: // nothing but help and version ends well without a connection
-			if r.out == "" {
+			if r.out+r.log == "" {
 				t.Errorf("%q ended well and said nothing", args)
 			}
 		case strings.HasPrefix(r.log, "{"): // in the form of a pod's log

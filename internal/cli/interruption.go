@@ -14,7 +14,6 @@ func hookFlags() []cli.Flag {
 	return []cli.Flag{
 		text("asg-name", "", "`NAME` of the Auto Scaling group that terminates the instance"),
 		text("lifecycle-hook", "", "`NAME` of the lifecycle hook that keeps it waiting; heartbeats are recorded while the step runs"),
-		text("lifecycle-token", "", "`TOKEN` of the lifecycle action, from the event"),
 		text("lifecycle-began", "", "`TIME` of the event, RFC 3339; the hook's global timeout is counted from it, or else from the first attempt"),
 	}
 }
@@ -28,19 +27,18 @@ func completeFlags() []cli.Flag {
 }
 
 const (
-	hookForm   = `^[A-Za-z0-9_/-]{1,255}$` // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
-	actionForm = `^[0-9A-Za-z-]{1,36}$`    // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RecordLifecycleActionHeartbeat.html
-	groupForm  = `^[^\x00-\x1f\x7f:]{1,255}$`
+	hookForm  = `^[A-Za-z0-9_/-]{1,255}$` // https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
+	groupForm = `^[^\x00-\x1f\x7f:]{1,255}$`
 )
 
 func readHook(c *cli.Context, o *Options) (err error) {
 	id := o.Recycle.InstanceID
 	l := recycle.Hook{
-		LifecycleAction: asg.LifecycleAction{Group: set(c, "asg-name"), Name: set(c, "lifecycle-hook"), Token: set(c, "lifecycle-token"), Instance: id},
+		LifecycleAction: asg.LifecycleAction{Group: set(c, "asg-name"), Name: set(c, "lifecycle-hook"), Instance: id},
 		Result:          c.String("result"), OnFailure: c.String("on-failure"),
 	}
 	began := set(c, "lifecycle-began")
-	if l.Name+l.Group+l.Token+began == "" && has(c, "workflow-uid") && has(c, "max-wait") {
+	if l.Name+l.Group+began == "" && has(c, "workflow-uid") && has(c, "max-wait") {
 		return nil // a step of a recycle that no hook began
 	}
 	switch {
@@ -50,8 +48,6 @@ func readHook(c *cli.Context, o *Options) (err error) {
 		return hint.Errorf("the event says it: AutoScalingGroupName", "--asg-name %q is missing or malformed", l.Group)
 	case !matches(hookForm, l.Name):
 		return hint.Errorf("the event says it: LifecycleHookName", "--lifecycle-hook %q is missing or malformed", l.Name)
-	case !matches(actionForm, l.Token):
-		return hint.Errorf("the event says it: LifecycleActionToken", "--lifecycle-token %q is missing or malformed", l.Token)
 	case began != "":
 		if l.Began, err = time.Parse(time.RFC3339, began); err != nil {
 			return hint.Errorf("the event's time, for example 2026-01-31T22:00:00Z", "--lifecycle-began %q is malformed", began)
@@ -65,14 +61,12 @@ func interruptionFlags() []cli.Flag {
 	return append([]cli.Flag{
 		text("instance-id", "", "EC2 `ID` of the instance, or …"),
 		text("node", "", "… `NAME` of its Node; exactly one of the two"),
-		text("noticed-at", "", "`TIME` of the event, RFC 3339"),
-		length("notice", 2*time.Minute, "how long after that the instance is taken; 0 means that nobody knows, as with a rebalance recommendation"),
+		text("noticed-at", "", "`TIME` of the event, RFC 3339; the instance is taken two minutes later"),
 	}, podFlags()...)
 }
 
 func readInterruption(c *cli.Context, o *Options) (err error) {
-	o.Recycle.Notice.Notice = duration(c, "notice")
-	if o.Recycle.Notice.NoticedAt, err = time.Parse(time.RFC3339, set(c, "noticed-at")); err != nil {
+	if o.Recycle.NoticedAt, err = time.Parse(time.RFC3339, set(c, "noticed-at")); err != nil {
 		return hint.Errorf("the event's time, for example 2026-01-31T22:00:00Z", "--noticed-at %q is malformed", c.String("noticed-at"))
 	}
 	return nil

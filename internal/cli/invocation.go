@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/awserr"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/dispatch"
 	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/event"
 	"github.com/eks-recycle/eks-recycle/internal/fleet"
@@ -18,12 +20,14 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 	"github.com/eks-recycle/eks-recycle/internal/recycle"
 	"github.com/eks-recycle/eks-recycle/internal/report"
+	"github.com/eks-recycle/eks-recycle/internal/timeline"
 )
 
 // invocation is one run of a step: options, clients, and the report as it grows. The rest are results of single steps.
 type invocation struct {
 	Options
 	clients *Clients
+	http    http.RoundTripper // nil is the default
 	wait    poll.Loop
 	log     *slog.Logger
 	report  report.Report
@@ -32,14 +36,17 @@ type invocation struct {
 	recycle   *recycle.Recycle // once it is made
 	remaining []recycle.Leftover
 	nodes     []fleet.Candidate
+	standings []recycle.Standing
+	page      *timeline.Page // of a report
 	fleet     *fleet.Fleet
-	event     *event.Decision
+	starts    []event.Decision // of an event
+	started   []string         // workflows, of them
 }
 
 // runOnce is one run of the step, from its options to its result. What is wrong with the options becomes a result too.
 func (s step) runOnce(ctx context.Context, o Options, err error, streams Streams) error {
 	o.Log = logger(streams.Err, o)
-	run := &invocation{Options: o, log: o.Log, report: report.Report{Log: o.Log}}
+	run := &invocation{Options: o, http: streams.HTTP, log: o.Log, report: report.Report{Log: o.Log}}
 	if err == nil {
 		err = s.execute(ctx, run, streams)
 	}
@@ -58,7 +65,7 @@ func (s step) execute(ctx context.Context, run *invocation, streams Streams) err
 			return usageError{err}
 		}
 	}
-	if s.needs == nobody {
+	if s.needs == nobody || run.Offline {
 		return s.run(ctx, run)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, run.Window, recycle.ErrWindow)
@@ -86,24 +93,19 @@ func (s step) execute(ctx context.Context, run *invocation, streams Streams) err
 const firstPause = time.Second
 
 func (i *invocation) aws() asg.Client {
-	c := i.clients
-	return asg.Client{Reader: c.Groups, Writer: c.Groups, Instances: c.Instances, Volumes: c.Volumes, Wait: i.wait, Log: i.log}
+	client := i.clients.AWS
+	client.Wait, client.Log = i.wait, i.log
+	return client
 }
 
 func (i *invocation) nodesClient() *node.Client {
-	if i.clients.Kube == nil {
-		return nil
-	}
 	k := i.clients.Kube
-	return &node.Client{Nodes: k.Nodes, Events: k.Events, Version: k.Version, AnyName: i.AnyNodeName, Log: i.log}
+	return &node.Client{Nodes: k.Nodes, Events: k.Events, Version: k.Version, AnyName: i.AnyNodeName, Log: i.log, Told: i.tell}
 }
 
 func (i *invocation) claims() claim.Claims {
-	if i.clients.Kube == nil {
-		return claim.Claims{}
-	}
 	return claim.Claims{
-		Leases: i.clients.Kube.Leases(i.LeaseNamespace), Namespace: i.LeaseNamespace,
+		Leases: i.clients.Kube.Leases, Namespace: i.LeaseNamespace,
 		Holder: i.WorkflowUID, Workflow: i.Workflow, Duration: i.ClaimDuration, Log: i.log,
 	}
 }
@@ -111,9 +113,10 @@ func (i *invocation) claims() claim.Claims {
 // oneNode is the recycle of one node: the same one when a step starts anew within an attempt.
 func (i *invocation) oneNode() *recycle.Recycle {
 	if i.recycle == nil {
+		k := i.clients.Kube
+		pods := &drain.Client{Pods: k.Pods, Budgets: k.Budgets, Attachments: k.Attachments, Claims: k.Claims, Wait: i.wait, Log: i.log}
 		i.recycle = recycle.New(i.Recycle, recycle.Clients{
-			AWS: i.aws(), Nodes: i.nodesClient(), Pods: i.podsClient(),
-			Claims: i.claims(), Argo: i.clients.Workflows,
+			AWS: i.aws(), Nodes: i.nodesClient(), Pods: pods, Claims: i.claims(), Argo: i.clients.Workflows,
 		}, &i.report)
 	}
 	return i.recycle
@@ -123,10 +126,16 @@ func (i *invocation) oneNode() *recycle.Recycle {
 func (i *invocation) manyNodes() *fleet.Fleet {
 	if i.fleet == nil {
 		i.fleet = fleet.New(i.Fleet, fleet.Clients{
-			AWS: i.aws(), Templates: i.clients.Templates, Nodes: i.nodesClient(), Claims: i.claims(), Argo: i.clients.Workflows,
+			AWS: i.aws(), Nodes: i.nodesClient(), Claims: i.claims(), Argo: i.clients.Workflows,
 		}, &i.report)
 	}
 	return i.fleet
+}
+
+// dispatcher dispatches an event, or finds lost ones.
+func (i *invocation) dispatcher(r dispatch.Request) *dispatch.Dispatcher {
+	r.Namespace, r.Workflow, r.DryRun = i.LeaseNamespace, i.Workflow, i.DryRun
+	return dispatch.New(r, dispatch.Clients{AWS: i.aws(), Nodes: i.nodesClient(), Argo: i.clients.Workflows}, &i.report)
 }
 
 // conclude writes the result and reports the error in the form of the log.
@@ -141,9 +150,4 @@ func (i *invocation) conclude(s step, err error, streams Streams) error {
 	}
 	i.log.Log(context.Background(), level, "step ended", "err", err.Error(), "hint", hint.Of(err), "exit", exitCode(err)) // a pod's log stays one JSON object a line
 	return reportedError{err}
-}
-
-func (i *invocation) podsClient() *drain.Client {
-	k := i.clients.Kube
-	return &drain.Client{Pods: k.Pods, Budgets: k.Budgets, Attachments: k.Attachments, Claims: k.Claims, Wait: i.wait, Log: i.log}
 }

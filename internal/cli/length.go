@@ -38,14 +38,16 @@ func shortLength(d time.Duration) string {
 	return text
 }
 
-// checkLengths refuses durations that cannot be read. Which of them may be zero is for others to say.
+// checkLengths refuses durations that cannot be read, and zero where there is a default, but for a notice: 0 means that nobody
+// knows it.
 func checkLengths(c *cli.Context) error {
 	for _, f := range c.Command.Flags {
 		f, ok := f.(lengthFlag)
 		if !ok {
 			continue
 		}
-		if _, ok := parseLength(set(c, f.Name)); !ok {
+		_, ok = parseLength(set(c, f.Name))
+		if !ok || (f.otherwise > 0 && f.Name != "notice" && duration(c, f.Name) == 0) {
 			return notALength(c, f.Name)
 		}
 	}

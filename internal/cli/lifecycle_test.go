@@ -16,30 +16,41 @@ import (
 
 const hookName = "recycle"
 
+// hook has the group wait before it terminates an instance, unless it does already.
+func (w *world) hook(heartbeat time.Duration, result string) {
+	w.Helper()
+	hooks, err := w.groups.DescribeLifecycleHooks(w.Context(), &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: aws.String(group)})
+	if err != nil {
+		w.Fatal(err)
+	}
+	if len(hooks.LifecycleHooks) > 0 {
+		return
+	}
+	if _, err := w.groups.PutLifecycleHook(w.Context(), &autoscaling.PutLifecycleHookInput{
+		AutoScalingGroupName: aws.String(group), LifecycleHookName: aws.String(hookName), LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_TERMINATING"),
+		DefaultResult: &result, HeartbeatTimeout: aws.Int32(int32(heartbeat.Seconds())),
+	}); err != nil {
+		w.Fatal(err)
+	}
+}
+
 // terminating has the group terminate an instance, which then waits for the hook, and returns the parameters that the event
 // gives drain-terminating.
 func (w *world) terminating(id string, heartbeat time.Duration) []string {
 	w.Helper()
-	_, err := w.groups.PutLifecycleHook(w.Context(), &autoscaling.PutLifecycleHookInput{
-		AutoScalingGroupName: aws.String(group), LifecycleHookName: aws.String(hookName), LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_TERMINATING"),
-		DefaultResult: aws.String("CONTINUE"), HeartbeatTimeout: aws.Int32(int32(heartbeat.Seconds())),
-	})
-	if err != nil {
-		w.Fatal(err)
-	}
-	_, err = w.groups.TerminateInstanceInAutoScalingGroup(w.Context(), &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceId: &id, ShouldDecrementDesiredCapacity: aws.Bool(false)})
+	w.hook(heartbeat, "CONTINUE")
+	_, err := w.groups.TerminateInstanceInAutoScalingGroup(w.Context(), &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceId: &id, ShouldDecrementDesiredCapacity: aws.Bool(false)})
 	if err != nil {
 		w.Fatal(err)
 	}
 	began := time.Now()
-	token := ""
 	for range 60 {
-		if token = w.sim.LifecycleToken(id, hookName); token != "" {
+		if w.sim.LifecycleToken(id, hookName) != "" { // it waits
 			break
 		}
 		time.Sleep(time.Second)
 	}
-	return []string{"--instance-id", id, "--asg-name", group, "--lifecycle-hook", hookName, "--lifecycle-token", token, "--lifecycle-began", began.UTC().Format(time.RFC3339)}
+	return []string{"--instance-id", id, "--asg-name", group, "--lifecycle-hook", hookName, "--lifecycle-began", began.UTC().Format(time.RFC3339)}
 }
 
 // drainTerminating runs the steps of the workflow as its retries do, with a pause for each pod to start, until one fails.
@@ -214,28 +225,40 @@ func TestFailedDrainTerminatingCompletesAsItIsTold(t *testing.T) {
 	}
 }
 
-func TestStaleTokenTouchesNothing(t *testing.T) {
+// Whatever the parameters name that does not wait for that hook in that group: nothing is touched, and no hook completed.
+func TestWhatDoesNotWaitIsNotTouched(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		id := w.ids[0]
-		event := w.terminating(id, time.Hour)
-		i := slices.Index(event, "--lifecycle-token") + 1
-		for _, c := range []struct {
-			step, token, stderr string
-			code                int
-		}{
-			{"taint", "00000000-0000-0000-0000-000000000000", "no lifecycle action waits for it under this token", 1},
-			{"lifecycle complete", "00000000-0000-0000-0000-000000000000", "no lifecycle action waits for it under this token", 1},
-			{"taint", "", `--lifecycle-token "" is missing or malformed`, 2},
-			{"lifecycle complete", "a token", `--lifecycle-token "a token" is missing or malformed`, 2},
-		} {
+		event := w.terminating(w.ids[0], time.Hour)
+		set := func(flag, value string) []string {
 			flags := slices.Clone(event)
-			flags[i] = c.token
-			if o := w.step(c.step, flags...); o.code != c.code || !strings.Contains(o.stderr, c.stderr) {
-				w.Errorf("%s with token %q: exit %d\n%s", c.step, c.token, o.code, o.stderr)
+			flags[slices.Index(flags, flag)+1] = value
+			return flags
+		}
+		for name, c := range map[string]struct {
+			flags  []string
+			stderr string
+			code   int
+		}{
+			"an instance that serves": {set("--instance-id", w.ids[1]), "does not wait for a lifecycle hook in Auto Scaling group \"workers\"", 1},
+			"another hook":            {set("--lifecycle-hook", "another"), "has no lifecycle hook \"another\"", 1},
+			"another group":           {set("--asg-name", "others"), "does not wait for a lifecycle hook in Auto Scaling group \"others\"", 1},
+			"no hook":                 {set("--lifecycle-hook", ""), "--lifecycle-hook \"\" is missing or malformed", 2},
+			"a time that is none":     {set("--lifecycle-began", "now"), "--lifecycle-began \"now\" is malformed", 2},
+		} {
+			for _, step := range []string{"taint", "drain", "evict"} {
+				if o := w.step(step, c.flags...); o.code != c.code || !strings.Contains(o.stderr, c.stderr) {
+					w.Errorf("%s, %s: exit %d\n%s", name, step, o.code, o.stderr)
+				}
+			}
+			w.step("lifecycle complete", c.flags...)
+		}
+		for _, id := range w.ids {
+			if n := w.nodeOf(id); n.Spec.Unschedulable {
+				w.Errorf("the node of %s is cordoned", id)
 			}
 		}
-		if n := w.nodeOf(id); n.Spec.Unschedulable {
-			w.Error("the node is closed")
+		if waiting := w.members("Terminating:Wait"); !slices.Equal(waiting, w.ids[:1]) {
+			w.Errorf("waiting: %v", waiting)
 		}
 	})
 }

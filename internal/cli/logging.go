@@ -4,6 +4,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+
+	"golang.org/x/term"
 )
 
 func logger(w io.Writer, o Options) *slog.Logger {
@@ -11,9 +13,9 @@ func logger(w io.Writer, o Options) *slog.Logger {
 	_ = level.UnmarshalText([]byte(o.LogLevel)) // checked by validate
 	options := &slog.HandlerOptions{Level: level}
 	if jsonLogs(w, o) {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(printableLines{w}, options))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(printableLines{w}, options))
 }
 
 func jsonLogs(w io.Writer, o Options) bool {
@@ -22,9 +24,5 @@ func jsonLogs(w io.Writer, o Options) bool {
 
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return ok && term.IsTerminal(int(f.Fd()))
 }

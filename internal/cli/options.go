@@ -1,24 +1,26 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/user"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/drain"
 	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/recycle"
+	"github.com/eks-recycle/eks-recycle/internal/window"
 )
 
 // Options are the inputs of a step, checked.
@@ -26,13 +28,19 @@ type Options struct {
 	Recycle recycle.Request
 	Fleet   fleet.Request
 	Reap    fleet.Reaping
-	Alarm   fleet.Alarm
+	Queued  fleet.Queued
+	Picture fleet.Reporting
+	File    string // for the picture; empty means stdout
 	Event   EventOptions
-	Finish  bool // of a fleet
+	Hook    string   // whose lost events a sweep looks for
+	Groups  []string // whose recycles are shown; none means all
+	Offline bool     // nobody is asked for anything
+	Finish  bool     // of a fleet
 
 	Cluster, Region     string
 	Kubeconfig, Context string
 	OnlyAWS             bool // the step asks the cluster for nothing
+	NoAWS               bool // the step asks AWS for nothing, unless it takes that to find the cluster
 	DryRun              bool
 	Window              time.Duration // of one attempt
 	PollInterval        time.Duration
@@ -41,7 +49,9 @@ type Options struct {
 	Workflow            string
 	LeaseNamespace      string
 	ClaimDuration       time.Duration
-	AnyNodeName         bool // nodes have names of their own
+	AnyNodeName         bool   // nodes have names of their own
+	NotifyURL           string // a secret
+	NotifyFormat        string
 	LogFormat, LogLevel string
 	Log                 *slog.Logger // for the clients
 }
@@ -50,17 +60,14 @@ type Options struct {
 func parse(c *cli.Context, s step) (Options, error) {
 	o := Options{
 		Cluster: set(c, "cluster"), Region: set(c, "region"), Kubeconfig: c.String("kubeconfig"), Context: c.String("context"), OnlyAWS: s.needs == onlyAWS,
-		DryRun: c.Bool("dry-run"), Window: window(duration(c, "poll-window"), set(c, "attempt")), PollInterval: duration(c, "poll-interval"),
+		DryRun: c.Bool("dry-run"), Window: argo.Window(duration(c, "poll-window"), set(c, "attempt")), PollInterval: duration(c, "poll-interval"),
 		OutputDir: c.String("output-dir"), Output: c.String("output"),
-		WorkflowUID: set(c, "workflow-uid"), Workflow: set(c, "workflow-name"), LeaseNamespace: c.String("lease-namespace"), ClaimDuration: duration(c, "claim-duration"), AnyNodeName: c.String("node-names") == "any",
+		WorkflowUID: cmp.Or(set(c, "workflow-uid"), laptop()), LeaseNamespace: c.String("lease-namespace"), ClaimDuration: duration(c, "claim-duration"), AnyNodeName: c.String("node-names") == "any",
+		NotifyURL: c.String("notify-url"), NotifyFormat: c.String("notify-format"),
 		LogFormat: c.String("log-format"), LogLevel: c.String("log-level"),
 	}
-	if o.WorkflowUID == "" {
-		o.WorkflowUID = laptop()
-	}
-	if o.Workflow == "" {
-		o.Workflow = o.WorkflowUID
-	}
+	o.Fleet.Cluster, o.Fleet.DryRun = o.Cluster, o.DryRun
+	o.Workflow = cmp.Or(set(c, "workflow-name"), o.WorkflowUID)
 	err := checkLengths(c)
 	if err == nil {
 		err = o.validate(c, s)
@@ -80,24 +87,6 @@ func parse(c *cli.Context, s step) (Options, error) {
 	return o, nil
 }
 
-// window is how long an attempt waits: twice as long as the one before, up to 72 times the first. With a first one of 20 minutes,
-// 14 days take 20 attempts, each of which is a pod and 1.5 KB of the Workflow.
-func window(first time.Duration, attempt string) time.Duration {
-	n, err := strconv.Atoi(attempt)
-	if err != nil {
-		return first
-	}
-	longest := 72 * first
-	for w := first; ; w *= 2 {
-		if n--; n < 0 || w >= longest {
-			return min(w, longest)
-		}
-	}
-}
-
-// longestWait is how long pods can be waited for: Argo's retries and the deadlines of the templates are made for it.
-const longestWait = 14 * 24 * time.Hour
-
 // recycleRequest reads the flags that say how one node is recycled; those that the step does not have are zero.
 func recycleRequest(c *cli.Context, o Options) (r recycle.Request, err error) {
 	r = recycle.Request{
@@ -106,12 +95,16 @@ func recycleRequest(c *cli.Context, o Options) (r recycle.Request, err error) {
 		MaxWait: duration(c, "max-wait"), EvictTimeout: duration(c, "evict-timeout"), ReplacementTimeout: duration(c, "replacement-timeout"),
 		Fleet: set(c, "fleet"), WorkflowStatus: set(c, "workflow-status"), ProgressFile: c.String("progress-file"),
 	}
+	if r.Maintenance, err = window.Parse(set(c, "window")); err != nil {
+		return r, err
+	}
 	if has(c, "action") {
 		if r.Action, err = asg.ParseAction(c.String("action")); err != nil {
 			return r, err
 		}
 	}
 	r.Pods, err = drain.ParseSelection(c.String("label-selector"), c.String("namespace"))
+	r.Pods.Own = o.LeaseNamespace
 	r.Pods.Disruptable = has(c, "do-not-disrupt") && !c.Bool("do-not-disrupt")
 	return r, err
 }
@@ -140,13 +133,8 @@ func (o Options) validate(c *cli.Context, s step) error {
 	if err := chosen(c, s); err != nil {
 		return err
 	}
-	for _, name := range []string{"poll-window", "poll-interval", "replacement-timeout", "max-wait", "evict-timeout", "claim-duration", "cool-down", "older-than"} {
-		if has(c, name) && duration(c, name) == 0 {
-			return notALength(c, name)
-		}
-	}
 	for _, name := range []string{"max-wait", "evict-timeout", "replacement-timeout"} {
-		if has(c, name) && duration(c, name) > longestWait {
+		if has(c, name) && duration(c, name) > recycle.LongestWait {
 			return fmt.Errorf("--%s must be at most 14d", name)
 		}
 	}

@@ -35,7 +35,7 @@ func (w *world) withArgo(workflows ...*metav1.PartialObjectMetadata) *metadatafa
 			w.Fatal(err)
 		}
 	}
-	w.steps = &cli.Clients{Groups: w.groups, Instances: w.ec2, Templates: w.ec2, Volumes: w.ec2, Kube: typed(w.kube), Workflows: argo.Workflows{Metadata: client}, Region: w.region}
+	w.steps = &cli.Clients{Kube: typed(w.kube), Workflows: argo.Workflows{Metadata: client}, Region: w.region}
 	return client
 }
 
@@ -212,7 +212,7 @@ func TestANoticePastTheDetach(t *testing.T) {
 		id := []string{"--instance-id", w.ids[0], "--action", "terminate"}
 		w.run("a", "standby", id...)
 		w.run("a", "taint", id...)
-		if o := w.run("spot", "leave", "--instance-id", w.ids[0], "--noticed-at", time.Now().UTC().Format(time.RFC3339), "--notice", "0s"); o.code != 0 {
+		if o := w.run("spot", "interruption", "--instance-id", w.ids[0], "--noticed-at", time.Now().UTC().Format(time.RFC3339)); o.code != 0 {
 			w.Fatal(o.stderr)
 		}
 		w.run("a", "drain", id...)

@@ -24,7 +24,6 @@ func readReap(c *cli.Context, o *Options) error {
 	case o.Reap.Limit < 0:
 		return fmt.Errorf("--limit must not be negative")
 	}
-	o.Fleet = fleet.Request{Cluster: o.Cluster, DryRun: o.DryRun}
 	return nil
 }
 

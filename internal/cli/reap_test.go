@@ -22,7 +22,7 @@ func (w *world) retired(tags map[string]string) (id string) {
 	w.Helper()
 	all := map[string]string{
 		asg.TagRetiredAt: time.Now().Add(time.Minute).UTC().Format(time.RFC3339), asg.TagAction: "stop", asg.TagNode: "gone", asg.TagGroup: group,
-		"kubernetes.io/cluster/sandbox": "owned",
+		"kubernetes.io/cluster/sandbox": "owned", asg.TagLaunchTemplate: w.tag(w.ids[0], asg.TagLaunchTemplate),
 	}
 	maps.Copy(all, tags)
 	maps.DeleteFunc(all, func(_, value string) bool { return value == "-" })
@@ -68,6 +68,9 @@ func TestReapTerminatesWhatARecycleStoppedAndNothingElse(t *testing.T) {
 		w.retired(map[string]string{"aws:autoscaling:groupName": "another"})
 		w.retired(map[string]string{asg.TagRetiredAt: time.Now().Add(2 * day).Format(time.RFC3339)})
 		w.retired(map[string]string{"kubernetes.io/cluster/sandbox": "-", "kubernetes.io/cluster/other": "owned"})
+		// Whoever may tag instances can make any stopped one look retired, but for the tags that AWS sets.
+		w.retired(map[string]string{asg.TagLaunchTemplate: "lt-0123456789abcdef0"})
+		w.retired(map[string]string{asg.TagLaunchTemplate: "-"})
 		time.Sleep(2 * time.Hour)
 		w.outside(w.retired(map[string]string{asg.TagRetiredAt: time.Now().Format(time.RFC3339)}), "start")
 		again := w.retired(nil)
@@ -103,6 +106,7 @@ func TestReapTerminatesWhatARecycleStoppedAndNothingElse(t *testing.T) {
 		}
 		for _, why := range []string{
 			"keeps it", "is a member of an Auto Scaling group", "was started again", "less than 168h0m0s ago", `action is not \"stop\"`, "is malformed",
+			"was launched from no launch template of the cluster's Auto Scaling groups",
 		} {
 			if !strings.Contains(o.stderr, why) {
 				w.Errorf("the log does not say %q:\n%s", why, o.stderr)

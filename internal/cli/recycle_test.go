@@ -129,8 +129,11 @@ func TestDrainCountsOnlyPodsThatMatter(t *testing.T) {
 			p.Labels = map[string]string{"app": "x"}
 			p.OwnerReferences = []metav1.OwnerReference{{Kind: "DaemonSet", Controller: &yes}}
 		}, false},
-		"a mirror pod":                           {nil, func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }, false},
-		"the recycle's own pod":                  {nil, func(p *corev1.Pod) { p.Labels = map[string]string{"app.kubernetes.io/name": "eks-recycle"} }, false},
+		"a mirror pod": {nil, func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }, false},
+		"the recycle's own pod": {nil, func(p *corev1.Pod) {
+			p.Namespace, p.Labels = "eks-recycle", map[string]string{"app.kubernetes.io/name": "eks-recycle"}
+		}, false},
+		"a pod with its label elsewhere":         {nil, func(p *corev1.Pod) { p.Labels = map[string]string{"app.kubernetes.io/name": "eks-recycle"} }, true},
 		"a terminating pod counts until it goes": {nil, func(p *corev1.Pod) { now := metav1.Now(); p.DeletionTimestamp = &now; p.Finalizers = []string{"x/y"} }, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,31 +17,25 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/event"
 	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	"github.com/eks-recycle/eks-recycle/internal/hint"
+	"github.com/eks-recycle/eks-recycle/internal/recycle"
+	"github.com/eks-recycle/eks-recycle/internal/report"
+	"github.com/eks-recycle/eks-recycle/internal/timeline"
 )
 
 // Result is what a step prints as its one JSON object on stdout.
 type Result struct {
-	Step                string            `json:"step"`
-	Status              string            `json:"status"` // Done, NotYet or Failed
-	Message             string            `json:"message"`
-	DryRun              bool              `json:"dryRun,omitempty"`
-	InstanceID          string            `json:"instanceId,omitempty"`
-	NodeName            string            `json:"nodeName,omitempty"`
-	ASGName             string            `json:"asgName,omitempty"`
-	Region              string            `json:"region,omitempty"`
-	ReplacementInstance string            `json:"replacementInstanceId,omitempty"`
-	ReplacementNode     string            `json:"replacementNode,omitempty"`
-	PodsWaiting         *int              `json:"podsWaiting,omitempty"`
-	Pods                []string          `json:"pods,omitempty"`
-	Left                []Left            `json:"left,omitempty"`  // found by a sweep
-	Nodes               []fleet.Candidate `json:"nodes,omitempty"` // selected
-	Reaped              []fleet.Reaped    `json:"reaped,omitempty"`
-	Fleet               *fleet.Summary    `json:"fleet,omitempty"`
-	Event               *event.Decision   `json:"event,omitempty"`   // what an event starts
-	Changes             []string          `json:"changes,omitempty"` // made, or with --dry-run: that would be made
-	Warnings            []string          `json:"warnings,omitempty"`
-	Reason              string            `json:"reason,omitempty"` // why it failed, where others react to it
-	Hint                string            `json:"hint,omitempty"`
+	Step   string `json:"step"`
+	Status string `json:"status"` // Done, NotYet or Failed
+	DryRun bool   `json:"dryRun,omitempty"`
+	report.Report
+	Left     []Left             `json:"left,omitempty"`     // found by a sweep
+	Nodes    []fleet.Candidate  `json:"nodes,omitempty"`    // selected
+	Recycles []recycle.Standing `json:"recycles,omitempty"` // that a status shows
+	Page     *timeline.Page     `json:"page,omitempty"`     // of a report
+	Reaped   []fleet.Reaped     `json:"reaped,omitempty"`
+	Fleet    *fleet.Summary     `json:"fleet,omitempty"`
+	Starts   []event.Decision   `json:"starts,omitempty"` // what an event says that it starts
+	Hint     string             `json:"hint,omitempty"`
 }
 
 // Left is what a recycle left that no workflow works on any more.
@@ -53,12 +48,7 @@ type Left struct {
 }
 
 func (i *invocation) result(s step, err error) Result {
-	r := i.report
-	out := Result{
-		Step: s.name, Message: r.Message, DryRun: i.DryRun, InstanceID: r.InstanceID, NodeName: r.NodeName, ASGName: r.ASGName, Region: r.Region,
-		ReplacementInstance: r.ReplacementInstance, ReplacementNode: r.ReplacementNode, PodsWaiting: r.PodsWaiting, Pods: r.Pods,
-		Nodes: i.nodes, Event: i.event, Changes: r.Changes, Warnings: r.Warnings, Reason: r.Reason,
-	}
+	out := Result{Step: s.name, DryRun: i.DryRun, Report: i.report, Nodes: i.nodes, Recycles: i.standings, Page: i.page, Starts: i.starts}
 	for _, l := range i.remaining {
 		out.Left = append(out.Left, Left{l.InstanceID, l.NodeName, l.Workflow, l.What, l.Outcome})
 	}
@@ -90,9 +80,10 @@ func (i *invocation) finish(s step, err error, streams Streams) error {
 		"instance-id": r.InstanceID, "node-name": cmp.Or(r.NodeName, r.InstanceID), "reason": r.Reason, "asg-name": r.ASGName, "region": r.Region,
 		"replacement-instance-id": r.ReplacementInstance, "replacement-node": r.ReplacementNode, "pods-waiting": count(r.PodsWaiting),
 		"left": list(r.Left), "summary": summaryParameter(r.Fleet), "nodes": list(r.Nodes), "count": strconv.Itoa(len(r.Nodes)),
-		"reaped": list(r.Reaped), "freed-gib": strconv.Itoa(volumes.FreedGiB),
+		"workflows": strings.Join(i.started, ","), "reaped": list(r.Reaped), "freed-gib": strconv.Itoa(volumes.FreedGiB),
 	}
-	values := map[string]string{"message": r.Message}
+	maps.Copy(all, i.figures())
+	values := map[string]string{"message": messageParameter(r)}
 	for _, name := range s.outputs {
 		values[name] = all[name]
 	}
@@ -102,14 +93,20 @@ func (i *invocation) finish(s step, err error, streams Streams) error {
 // print writes the result as one line of JSON, or, if it is asked for and there is one, as a table or a manifest.
 func (i *invocation) print(w io.Writer, r Result) error {
 	switch {
-	case i.Output == "workflow" && r.Event != nil:
-		return manifest(w, r.Event)
-	case i.Output == "workflow": // stderr says why there is none
+	case i.Output == "html" && (r.Status != "Done" || i.page == nil): // stderr says it
 		return nil
+	case i.Output == "html" && i.File != "":
+		return writePage(*i.page, i.File)
+	case i.Output == "html":
+		return i.page.Write(w)
+	case i.Output == "workflow":
+		return manifests(w, r.Starts)
 	case i.Output == "table" && r.Fleet != nil:
 		return summaryTable(w, r.Fleet)
 	case i.Output == "table" && r.Status != "Done": // a failure has none: stderr says it
 		return nil
+	case i.Output == "table" && r.Step == "status":
+		return statusTable(w, r)
 	case i.Output == "table" && !i.Finish:
 		return table(w, r.Nodes)
 	}
@@ -117,15 +114,12 @@ func (i *invocation) print(w io.Writer, r Result) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(w, string(line))
+	_, err = fmt.Fprintln(w, printable(string(line)))
 	return err
 }
 
 func list[T any](all []T) string {
-	if all == nil {
-		all = []T{}
-	}
-	text, _ := json.Marshal(all) // strings and times always marshal
+	text, _ := json.Marshal(append([]T{}, all...)) // [] for none; strings and times always marshal
 	return string(text)
 }
 
@@ -141,7 +135,7 @@ func table(out io.Writer, nodes []fleet.Candidate) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	_, _ = fmt.Fprintln(w, "INSTANCE\tNODE\tGROUP\tZONE\tAGE\tREASONS") // Flush says what went wrong
 	for _, c := range nodes {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", c.InstanceID, c.NodeName, c.ASGName, c.Zone, c.Age, strings.Join(c.Reasons, "; "))
+		row(w, c.InstanceID, c.NodeName, c.ASGName, c.Zone, c.Age, strings.Join(c.Reasons, "; "))
 	}
 	return w.Flush()
 }
@@ -151,10 +145,31 @@ func summaryTable(w io.Writer, s *fleet.Summary) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "INSTANCE\tNODE\tGROUP\tOUTCOME\tDURATION\tREASON")
 	for _, n := range s.Nodes {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", n.InstanceID, n.NodeName, n.ASGName, n.Outcome, n.Duration, n.Reason)
+		row(t, n.InstanceID, n.NodeName, n.ASGName, n.Outcome, n.Duration, n.Reason)
 	}
-	_, _ = fmt.Fprintln(t, s.String())
+	_, _ = fmt.Fprintln(t, printable(s.String()))
 	return t.Flush()
+}
+
+// row writes a line of a table; Flush says what went wrong.
+func row(w io.Writer, cells ...string) {
+	for i := range cells {
+		cells[i] = printable(cells[i])
+	}
+	_, _ = fmt.Fprintln(w, strings.Join(cells, "\t"))
+}
+
+// longestMessage is how many bytes Argo gets of the message of an attempt that is not the last: it keeps those of all attempts in
+// the Workflow. stdout has the whole.
+const longestMessage = 250
+
+func messageParameter(r Result) string {
+	message := printable(r.Message)
+	if r.Status != "NotYet" || len(message) <= longestMessage {
+		return message
+	}
+	const more = "…"
+	return strings.ToValidUTF8(message[:longestMessage-len(more)], "") + more
 }
 
 // longestSummary is how many nodes the output parameter names, those that need someone first: it is kept in the status of
@@ -172,12 +187,16 @@ func summaryParameter(s *fleet.Summary) string {
 	return string(text)
 }
 
-// manifest writes the Workflow of an order.
-func manifest(out io.Writer, order *event.Decision) error {
-	text, err := yaml.Marshal(argo.Workflow(order.Template, order.Name, order.Parameters).Object)
-	if err != nil {
-		return err
+// manifests writes the Workflows that an event starts; none if it starts none.
+func manifests(out io.Writer, all []event.Decision) error {
+	for _, d := range all {
+		text, err := yaml.Marshal(argo.Workflow(d.Template, d.Name, d.Parameters).Object)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(out, "---\n%s", text); err != nil {
+			return err
+		}
 	}
-	_, err = out.Write(text)
-	return err
+	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 	"github.com/urfave/cli/v2"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -53,8 +52,12 @@ func readSelect(c *cli.Context, o *Options) (err error) {
 	if s.MinAge == 0 && set(c, "min-age") != "" {
 		return notALength(c, "min-age")
 	}
-	if s.Conditions, err = parseConditions(names(set(c, "condition"))); err != nil {
-		return err
+	for _, text := range names(set(c, "condition")) {
+		condition, err := node.ParseCondition(text)
+		if err != nil {
+			return err
+		}
+		s.Conditions = append(s.Conditions, condition)
 	}
 	if before := set(c, "launched-before"); before != "" {
 		if s.LaunchedBefore, err = time.Parse(time.RFC3339, before); err != nil {
@@ -64,7 +67,7 @@ func readSelect(c *cli.Context, o *Options) (err error) {
 	if s.Limit < 0 {
 		return fmt.Errorf("--limit must not be negative")
 	}
-	o.Fleet = fleet.Request{Criteria: s, Cluster: o.Cluster, DryRun: o.DryRun}
+	o.Fleet.Criteria = s
 	return nil
 }
 
@@ -78,20 +81,6 @@ func names(text string) (all []string) {
 		}
 	}
 	return all
-}
-
-func parseConditions(all []string) (conditions []node.Condition, err error) {
-	for _, text := range all {
-		kind, status, given := strings.Cut(text, "=")
-		if !given {
-			status = string(corev1.ConditionTrue)
-		}
-		if kind == "" || !slices.Contains([]string{"True", "False", "Unknown"}, status) {
-			return nil, hint.Errorf("for example MemoryPressure, or Ready=Unknown", "condition %q is malformed: it is TYPE, or TYPE=STATUS with the status True, False or Unknown", text)
-		}
-		conditions = append(conditions, node.Condition{Type: corev1.NodeConditionType(kind), Status: corev1.ConditionStatus(status)})
-	}
-	return conditions, nil
 }
 
 func runSelect(ctx context.Context, i *invocation) (err error) {

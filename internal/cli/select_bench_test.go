@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	ktesting "k8s.io/client-go/testing"
 
+	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/cli"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
@@ -99,8 +100,7 @@ func manyNodesAPI(sim *awssim.Sim) (*fake.Clientset, *int) {
 func BenchmarkSelect5000Nodes(b *testing.B) {
 	sim, cfg := manyAccount(b)
 	kube, lists := manyNodesAPI(sim)
-	machines := ec2.NewFromConfig(cfg)
-	clients := &cli.Clients{Groups: autoscaling.NewFromConfig(cfg), Instances: machines, Templates: machines, Kube: typed(kube), Region: cfg.Region}
+	clients := &cli.Clients{AWS: asg.New(autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg)), Kube: typed(kube), Region: cfg.Region}
 	streams := func(out, log *bytes.Buffer) cli.Streams {
 		return cli.Streams{Out: out, Err: log, Connect: func(context.Context, cli.Options) (*cli.Clients, error) { return clients, nil }}
 	}

@@ -15,7 +15,7 @@ import (
 func TestSelectAsATable(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		var out, log bytes.Buffer
-		code := cli.Run(w.Context(), []string{"step", "select", "--asg", group, "--limit", "1", "--output", "table", "--log-format", "text"}, w.streams(&out, &log))
+		code := cli.Run(w.Context(), []string{"step", "select", "--asg", group, "--limit", "1", "--output", "table", "--log-format", "text"}, w.streams("select", &out, &log))
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		if code != 0 || len(lines) != 2 || !strings.HasPrefix(lines[0], "INSTANCE              NODE") || !strings.HasPrefix(lines[1], "i-") || !strings.HasSuffix(lines[1], "   all") {
 			t.Errorf("exit %d\n%s\n%s", code, out.String(), log.String())

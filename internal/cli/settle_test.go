@@ -9,7 +9,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
-	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/cli"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
@@ -54,16 +53,15 @@ func TestSettleAfterARefusalHasNothingToDo(t *testing.T) {
 }
 
 // noCredentials is EC2 without anyone to sign for: not an answer of AWS, and nothing that waiting mends.
-type noCredentials struct{ asg.InstanceAPI }
-
-func (noCredentials) DescribeInstances(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error) {
+func noCredentials(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error) {
 	return nil, errors.New("get identity: get credentials: no EC2 IMDS role found")
 }
 
 func TestSettleWithoutCredentialsFails(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.done("standby", "--instance-id", w.ids[0])
-		w.steps = &cli.Clients{Groups: w.groups, Instances: noCredentials{w.ec2}, Kube: typed(w.kube), Region: w.region}
+		w.steps = &cli.Clients{AWS: w.awsAs("eks-recycle"), Kube: typed(w.kube), Region: w.region}
+		w.steps.AWS.Instances.DescribeInstances = noCredentials
 		if o := w.step("settle", "--instance-id", w.ids[0], "--workflow-status", "Failed"); o.code != 1 {
 			w.Errorf("exit %d: %s", o.code, o.result.Message)
 		}

@@ -59,12 +59,12 @@ func steps() []step {
 		},
 		{
 			name: "evict", usage: "evict what is left, respecting PodDisruptionBudgets", needs: aCluster, oneNode: true,
-			flags: hooked(append([]string{"evict"}, whichPods...)...), outputs: []string{"pods-waiting"}, read: readHook,
+			flags: hooked(append([]string{"evict", "window"}, whichPods...)...), outputs: []string{"pods-waiting"}, read: readHook,
 			run: withHeartbeat((*recycle.Recycle).Evict),
 		},
 		{
 			name: "retire", usage: "detach the instance, stop or terminate it, delete the Node", needs: aCluster, oneNode: true,
-			flags: recycleFlags(wayOut...), run: one((*recycle.Recycle).Retire),
+			flags: recycleFlags(append([]string{"window"}, wayOut...)...), run: one((*recycle.Recycle).Retire),
 		},
 		{
 			name: "settle", usage: "exit handler: put right what a failure left behind", needs: aCluster, oneNode: true,
@@ -81,12 +81,22 @@ func steps() []step {
 		},
 		{
 			name: "fleet", usage: "recycle many nodes, one workflow a node, within a budget", needs: aCluster, flags: join(fleetFlags(), sharedFlags()),
-			outputs: []string{"summary"}, choices: tables, read: readFleet, run: runFleet,
+			outputs: []string{"summary", "recycled", "skipped", "failed"}, choices: tables, read: readFleet, run: runFleet,
+		},
+		{
+			name: "status", usage: "show all recycles: how far each is, since when, and what it waits for", needs: aCluster,
+			flags:   join(statusFlags(), showing(sharedFlags(), "cluster", "region", "lease-namespace", "kubeconfig", "context", "output-dir", "log-format", "log-level")),
+			choices: tables, read: readStatus, run: runStatus,
+		},
+		{
+			name: "report", usage: "draw what became of a fleet, or of a night, as one HTML page", needs: aCluster,
+			flags:   join(reportFlags(), showing(sharedFlags(), "cluster", "region", "lease-namespace", "kubeconfig", "context", "output-dir", "log-format", "log-level")),
+			choices: map[string][]string{"output": {"html", "json"}}, read: readReport, run: runReport,
 		},
 		{
 			name: "sweep", usage: "settle what workflows left that no longer run", needs: aCluster,
-			flags:   join(showing(mannerFlags(), append([]string{"replacement-timeout"}, wayOut...)...), sharedFlags()),
-			outputs: []string{"left"}, run: runSweep,
+			flags:   join(showing(mannerFlags(), append([]string{"replacement-timeout"}, wayOut...)...), sweepFlags(), sharedFlags()),
+			outputs: []string{"left", "in-progress", "oldest-seconds", "parked", "left-behind"}, read: readSweep, run: runSweep,
 		},
 		{
 			name: "reap", usage: "terminate instances that recycles stopped long ago", needs: onlyAWS,
@@ -99,16 +109,17 @@ func steps() []step {
 			choices: map[string][]string{"result": {asg.Continue, asg.Abandon}, "on-failure": {recycle.WaitOn, asg.Continue, asg.Abandon}},
 		},
 		{
-			name: "leave", usage: "empty a node whose instance EC2 is about to take, within the notice", needs: aCluster, oneNode: true,
+			name: "interruption", usage: "empty a Spot node that EC2 is about to interrupt, within the notice", needs: aCluster, oneNode: true,
 			flags: join(interruptionFlags(), sharedFlags()), outputs: []string{"node-name", "pods-waiting"}, read: readInterruption, run: one((*recycle.Recycle).Interrupt),
 		},
 		{
-			name: "alarm", usage: "start the recycle of the node that an alarm is about, unless its group cools down", needs: aCluster,
-			flags: join(alarmFlags(), sharedFlags()), outputs: []string{"instance-id", "asg-name"}, read: readAlarm, run: runAlarm,
+			name: "admit", usage: "start the recycle of a node once its group's budget has room", needs: aCluster,
+			flags: join(admitFlags(), sharedFlags()), outputs: []string{"instance-id", "asg-name", "starts"}, read: readAdmit, run: runAdmit,
 		},
 		{
-			name: "event", usage: "say what an event would start; start nothing", flags: join(eventFlags(), everyFlags()), read: readEvent, run: runEvent,
-			choices: map[string][]string{"output": {"json", "workflow"}},
+			name: "event", usage: "start what an event starts, if AWS confirms what it says", needs: aCluster,
+			flags: join(eventFlags(), sharedFlags()), outputs: []string{"workflows", "starts"}, read: readEvent, run: runEvent,
+			choices: map[string][]string{"output": {"json", "workflow"}, "source": {"queue", "webhook"}},
 		},
 	}
 }
@@ -124,11 +135,6 @@ func withHeartbeat(run func(*recycle.Recycle, context.Context) error) func(conte
 		r := i.oneNode()
 		return r.WithHeartbeat(ctx, func(ctx context.Context) error { return run(r, ctx) })
 	}
-}
-
-func runSweep(ctx context.Context, i *invocation) (err error) {
-	i.remaining, err = i.oneNode().Sweep(ctx)
-	return err
 }
 
 func (s step) command(streams Streams) *cli.Command {

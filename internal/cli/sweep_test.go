@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	apitypes "k8s.io/apimachinery/pkg/types"
 
+	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
@@ -144,6 +146,81 @@ func TestSweepGoesForwardWithTheParametersOfTheWorkflow(t *testing.T) {
 		}
 		w.whole(w.ids[1:]...)
 	})
+}
+
+// A retire that is killed at any of its calls, and whose workflow is terminated then, is finished by the sweep once it is announced.
+func TestSweepFinishesWhatAKilledRetireBegan(t *testing.T) {
+	for _, c := range []struct{ detach, action, end string }{
+		{awssim.DetachAccept, "stop", "stopped"}, {awssim.DetachRefuse, "terminate", "terminated"},
+	} {
+		t.Run(c.action, func(t *testing.T) {
+			change := func(config *awssim.Config) { config.DetachFromStandby = c.detach }
+			outcomes := map[string]int{}
+			for at, more := 1, true; more; at++ {
+				inWorld(t, change, func(w *world) {
+					flags := append(w.by("argo/wf"), "--action", c.action)
+					for _, name := range []string{"standby", "taint", "drain", "evict"} {
+						w.done(name, flags...)
+					}
+					r := &reaper{at: at}
+					w.mortal(r)
+					ctx, kill := context.WithCancel(w.Context())
+					r.kill = kill
+					w.stepAs(ctx, "wf-1", "retire", flags...)
+					kill()
+					if more = r.dead; !more {
+						return
+					}
+					time.Sleep(6 * time.Minute)
+					o := w.sweep(nil)
+					switch {
+					case o.code != 0:
+						w.Fatalf("killed at call %d, %s: exit %d\n%s", at, r.victim, o.code, o.stderr)
+					case w.instanceState(w.ids[0]) == c.end:
+						outcomes["finished"]++
+					case len(o.result.Left) == 1 && strings.Contains(o.result.Left[0].Outcome, "stays on standby"):
+						outcomes["parked"]++
+					default:
+						w.Errorf("killed at call %d, %s: the instance is %s, %+v", at, r.victim, w.instanceState(w.ids[0]), o.result.Left)
+					}
+					w.innocent()
+				})
+			}
+			if outcomes["finished"] == 0 || outcomes["parked"] == 0 {
+				t.Errorf("outcomes: %v", outcomes)
+			}
+		})
+	}
+}
+
+// A person may put an instance back into service whose detach was announced. Whoever settles it takes the tags off.
+func TestTagsOfARecycleThatAPersonEnded(t *testing.T) {
+	for _, by := range []string{"settle", "sweep"} {
+		t.Run(by, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				for _, name := range []string{"standby", "taint", "drain", "evict"} {
+					w.done(name, w.by("argo/wf")...)
+				}
+				if err := w.sim.AddFaults(awssim.Fault{Action: "DetachInstances", Count: 1000, Kind: "error-before", Code: "RequestLimitExceeded"}); err != nil {
+					w.Fatal(err)
+				}
+				if o := w.stepAs(w.Context(), "wf-1", "retire", append(w.by("argo/wf"), "--poll-window", "1m")...); o.code != 75 || w.tag(w.ids[0], asg.TagRetiredAt) == "" {
+					w.Fatal(o.stderr)
+				}
+				w.exitStandby(w.ids[0])
+				time.Sleep(6 * time.Minute)
+				var o outcome
+				if by == "sweep" {
+					o = w.sweep(nil)
+				} else {
+					o = w.stepAs(w.Context(), "wf-1", "settle", append(w.by("argo/wf"), "--workflow-status", "Failed")...)
+				}
+				if tag, n := w.tag(w.ids[0], asg.TagRetiredAt), w.nodeOf(w.ids[0]); o.code != 0 || tag != "" || n.Spec.Unschedulable || len(n.Spec.Taints) > 0 {
+					w.Errorf("exit %d, retired at %q, %+v\n%s", o.code, tag, n.Spec, o.stderr)
+				}
+			})
+		})
+	}
 }
 
 func TestSweepLeavesAReplacedNodeToPeople(t *testing.T) {

@@ -138,7 +138,7 @@ func (l *run) once(ctx context.Context, uid, name, status string) (code int, cra
 	o := l.options
 	o.WorkflowUID, o.Workflow, o.Recycle.WorkflowStatus = uid, workflowName(uid), status
 	code = cli.RunStep(ctx, name, o, cli.Streams{Out: &out, Err: &log, Version: "test", Jitter: l.jitter, Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
-		return &cli.Clients{Groups: aws, Instances: aws, Kube: typed(kube), Workflows: argo.Workflows{Metadata: argoFake{simulation: l.simulation}}, Region: aws.region}, nil
+		return &cli.Clients{AWS: aws.client(), Kube: typed(kube), Workflows: argo.Workflows{Metadata: argoFake{simulation: l.simulation}}, Region: aws.region}, nil
 	}})
 	l.heard(log.String())
 	if p.gone() {
@@ -166,7 +166,7 @@ func (g *simulation) refusedWorkflow(ctx context.Context, i int, r refusal) {
 	l := &run{mishaps: m, target: g.ids[0]}
 	l.options = g.Options.of(g.base, l.target)
 	if r.Terminate {
-		l.options.Recycle.Action = asg.Terminate{}
+		l.options.Recycle.Action = asg.Terminate
 	}
 	uid := l.name + ".1"
 	g.count(&g.stats.Refused)
@@ -210,7 +210,7 @@ func (g *simulation) fromAnotherCluster(ctx context.Context) {
 	for _, step := range []string{"settle", "retire", "sweep", "restore", "standby"} {
 		l := &run{mishaps: &mishaps{simulation: g, name: "wf-elsewhere"}, elsewhere: elsewhere}
 		l.options = g.Options.of(g.base, g.ids[0])
-		l.options.Recycle.Cluster, l.options.Recycle.Action = "other", asg.Terminate{}
+		l.options.Recycle.Cluster, l.options.Recycle.Action = "other", asg.Terminate
 		if step == "sweep" {
 			l.options.Recycle.InstanceID = ""
 		}
@@ -251,7 +251,7 @@ func (o options) of(base cli.Options, target string) cli.Options {
 	r.Cluster = homeCluster
 	r.InstanceID, r.MaxWait, r.EvictOnTimeout, r.KeepPods = target, o.MaxWait, o.EvictOnTimeout, o.NoEvict
 	if o.Terminate {
-		r.Action = asg.Terminate{}
+		r.Action = asg.Terminate
 	}
 	return base
 }

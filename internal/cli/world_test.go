@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	apitypes "k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/cli"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
@@ -35,9 +37,10 @@ type world struct {
 	ec2       *ec2.Client
 	ids       []string // of the group's members, in the order of their launch
 	mu        sync.Mutex
-	version   int                 // of the Node patched last
-	over      chan struct{}       // closed when the scenario is
-	steps     *cli.Clients        // of the steps, if not the world's own
+	version   int           // of the Node patched last
+	over      chan struct{} // closed when the scenario is
+	steps     *cli.Clients  // of the steps, if not the world's own
+	http      http.RoundTripper
 	budget    map[string]string   // pods that may not be evicted, and the budget that says so
 	evictions map[string]eviction // by pod
 	events    []corev1.Event
@@ -74,6 +77,7 @@ func newWorld(ctx context.Context, t *testing.T, change func(*awssim.Config)) *w
 		Region: w.region, HTTPClient: w.sim.HTTPClient(), BaseEndpoint: aws.String("http://awssim"), Credentials: w.credentials(),
 	}
 	w.groups, w.ec2 = autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg)
+	w.sim.Observe(noteUse)
 	w.createGroup(ctx)
 	w.sim.ForgetCalls()
 	return w
@@ -181,13 +185,28 @@ type outcome struct {
 	stderr string
 }
 
-func (w *world) streams(out, log *bytes.Buffer) cli.Streams {
-	return cli.Streams{Out: out, Err: log, Version: "test", Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
-		if w.steps != nil {
-			return w.steps, nil
+// streams are those of a step, whose calls to AWS are made as the service account that runs it.
+func (w *world) streams(step string, out, log *bytes.Buffer) cli.Streams {
+	return cli.Streams{Out: out, Err: log, Version: "test", HTTP: w.http, Connect: func(context.Context, cli.Options) (*cli.Clients, error) {
+		var c cli.Clients
+		if c.Region = w.region; w.steps != nil {
+			c = *w.steps
+		} else {
+			c.Kube = typed(w.kube)
 		}
-		return &cli.Clients{Groups: w.groups, Instances: w.ec2, Templates: w.ec2, Volumes: w.ec2, Kube: typed(w.kube), Region: w.region}, nil
+		if c.AWS.Reader.DescribeAutoScalingGroups == nil {
+			c.AWS = w.awsAs(accountOf(step))
+		}
+		return &c, nil
 	}}
+}
+
+// awsAs are clients with an access key of the service account's name.
+func (w *world) awsAs(account string) asg.Client {
+	as := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: account, SecretAccessKey: "sandbox"}, nil
+	})
+	return asg.New(autoscaling.New(w.groups.Options(), func(o *autoscaling.Options) { o.Credentials = as }), ec2.New(w.ec2.Options(), func(o *ec2.Options) { o.Credentials = as }))
 }
 
 // step runs a subcommand once.
@@ -201,7 +220,7 @@ func (w *world) stepAs(ctx context.Context, holder, name string, flags ...string
 	var out, log bytes.Buffer
 	args := append(append([]string{"step"}, strings.Fields(name)...), "--workflow-uid", holder, "--log-format", "text")
 	args = append(args, flags...)
-	o := outcome{code: cli.Run(ctx, args, w.streams(&out, &log)), stderr: log.String()}
+	o := outcome{code: cli.Run(ctx, args, w.streams(name, &out, &log)), stderr: log.String()}
 	if out.Len() > 0 {
 		if err := json.Unmarshal(out.Bytes(), &o.result); err != nil {
 			w.Fatalf("stdout of step %s is not one JSON object: %v\n%s", name, err, out.String())

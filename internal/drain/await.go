@@ -53,26 +53,35 @@ func (r Result) Drained() bool { return len(r.Left) == 0 }
 
 // Left lists the pods of a Node that matter, in one consistent read.
 func (c *Client) Left(ctx context.Context, h Host, s Selection) (Result, error) {
-	namespaces := s.Namespaces
-	if len(namespaces) == 0 {
-		namespaces = []string{metav1.NamespaceAll}
-	}
-	q := s.query(h.Name)
-	var found []*corev1.Pod
-	for _, namespace := range namespaces {
+	found, err := c.Matter(ctx, h.Name, s)
+	left, lost, _ := h.withoutLost(ctx, found, 0)
+	return Result{Left: left, Lost: lost}, err
+}
+
+// Matter lists the pods of a Node that matter, lost ones among them, oldest first.
+func (c *Client) Matter(ctx context.Context, node string, s Selection) ([]*corev1.Pod, error) {
+	return c.list(ctx, node, s.query(node), s.Matters)
+}
+
+// Rest lists the pods of a Node that an eviction has to do with, those that matter among them, oldest first.
+func (c *Client) Rest(ctx context.Context, node string, s Selection) ([]*corev1.Pod, error) {
+	return c.list(ctx, node, query{fields: unfinishedOn(node)}, s.toEvict)
+}
+
+func (c *Client) list(ctx context.Context, node string, q query, filter func(*corev1.Pod) bool) (found []*corev1.Pod, err error) {
+	for _, namespace := range q.everywhere() {
 		pods, err := list(ctx, c.Pods(namespace), metav1.ListOptions{LabelSelector: q.labels, FieldSelector: q.fields.String()})
 		if err != nil {
-			return Result{}, fmt.Errorf("listing pods on node %q: %w", h.Name, err)
+			return nil, fmt.Errorf("listing pods on node %q: %w", node, err)
 		}
 		for i := range pods.Items {
-			if s.Matters(&pods.Items[i]) {
+			if filter(&pods.Items[i]) {
 				found = append(found, &pods.Items[i])
 			}
 		}
 	}
 	slices.SortFunc(found, oldestFirst)
-	left, lost, _ := h.withoutLost(ctx, found, 0)
-	return Result{Left: left, Lost: lost}, nil
+	return found, nil
 }
 
 // Await watches the pods of a Node that matter until none is left, the deadline passes or ctx ends; it acts on the last

@@ -10,6 +10,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
 )
 
 // budgets remembers the PodDisruptionBudgets of namespaces for a while: they are only read to say why.
@@ -46,7 +47,7 @@ func explain(b policyv1.PodDisruptionBudget, p *corev1.Pod) string {
 	switch {
 	case b.Status.ExpectedPods > 0 && b.Status.DesiredHealthy >= b.Status.ExpectedPods:
 		return fmt.Sprintf("budget %s never allows a disruption: it wants %d healthy pods of %d", b.Name, b.Status.DesiredHealthy, b.Status.ExpectedPods)
-	case !isReady(p) && b.Status.CurrentHealthy < b.Status.DesiredHealthy && (b.Spec.UnhealthyPodEvictionPolicy == nil || *b.Spec.UnhealthyPodEvictionPolicy == policyv1.IfHealthyBudget):
+	case !isReady(p) && b.Status.CurrentHealthy < b.Status.DesiredHealthy && ptr.Deref(b.Spec.UnhealthyPodEvictionPolicy, policyv1.IfHealthyBudget) == policyv1.IfHealthyBudget:
 		return fmt.Sprintf("the pod itself is not Ready: unhealthyPodEvictionPolicy AlwaysAllow of budget %s would let it go", b.Name)
 	default:
 		return ""
@@ -64,9 +65,6 @@ func isReady(p *corev1.Pod) bool {
 
 // budgetsOf reads the budgets of a namespace. What cannot be read is not said.
 func (c *Client) budgetsOf(ctx context.Context, namespace string) []policyv1.PodDisruptionBudget {
-	if c.Budgets == nil {
-		return nil
-	}
 	c.budgets.mu.Lock()
 	defer c.budgets.mu.Unlock()
 	if at, known := c.budgets.read[namespace]; known && time.Since(at) < budgetsFor {

@@ -8,36 +8,47 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 )
 
 // Eviction says which pods of a Node to evict. Pods that matter are only waited for until Until, if that is set, and then evicted
-// too, if ThenEvict is. With Unwaited they are not even waited for.
+// too, if ThenEvict is.
 //
 // By is when the instance goes whatever runs on it; zero if it does not. Grace periods are cut to end before that, and pods
 // that matter are evicted when theirs just fits.
 //
+// Closed, if it is set, reports that nothing more may be evicted now: the eviction then ends, with pods left.
+//
 // Since is when a pod went last, and Timeout how long after that the eviction gives up, unless a grace period has begun; zero:
 // never. Progress is told each time that a pod is evicted or goes. Stalled is told once, when half of the time has passed.
 type Eviction struct {
-	Selection           Selection
-	Until               time.Time
-	ThenEvict, Unwaited bool
-	By                  time.Time
-	Since               time.Time
-	Timeout             time.Duration
-	Progress            func(context.Context) error
-	Stalled             func(ctx context.Context, status string)
+	Selection Selection
+	Until     time.Time
+	ThenEvict bool
+	By        time.Time
+	Closed    func() bool
+	Since     time.Time
+	Timeout   time.Duration
+	Progress  func(context.Context) error
+	Stalled   func(ctx context.Context, status string, blocked []Blocked)
 }
 
 // Outcome is what an eviction ended with. Tolerating pods stay because they tolerate the taint, and Lost ones because their Node
-// does not end them; neither is waited for. With TimedOut, Blocked says which pods are left and why; where only pods that matter
-// are, and Until has passed, these are Late.
+// does not end them; neither is waited for. With TimedOut, Blocked says which pods are left and why, and Blocking lists the first of them; where only pods that matter
+// are, and Until has passed, these are Late. With Closed, pods were left when Eviction.Closed.
 type Outcome struct {
 	Evicted          int
 	Tolerating, Lost []*corev1.Pod
-	TimedOut         bool
+	TimedOut, Closed bool
 	Blocked          string
+	Blocking         []Blocked
 	Late             []*corev1.Pod
+}
+
+// Blocked is a pod that should go and does not, and why.
+type Blocked struct {
+	Pod *corev1.Pod
+	Why string
 }
 
 // reserve is what the kubelet and the container runtime take to end a pod, besides its grace period.
@@ -56,10 +67,7 @@ func (e Eviction) grace(p *corev1.Pod) *int64 {
 }
 
 func ownGrace(p *corev1.Pod) int64 {
-	if p.Spec.TerminationGracePeriodSeconds == nil {
-		return corev1.DefaultTerminationGracePeriodSeconds
-	}
-	return *p.Spec.TerminationGracePeriodSeconds
+	return ptr.Deref(p.Spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
 }
 
 // lastCall reports that a pod that matters cannot be left to itself any longer.
@@ -81,11 +89,11 @@ func (e Eviction) stays(h Host, p *corev1.Pod) bool {
 
 // awaits leaves out pods that are not waited for.
 func (e Eviction) awaits(h Host, p *corev1.Pod) bool {
-	return toEvict(p) && (!e.Unwaited || !e.Selection.Matters(p)) && !e.stays(h, p)
+	return e.Selection.toEvict(p) && !e.stays(h, p)
 }
 
 // toEvict leaves out the recycle's own pods: one that runs there ends by itself, and evicting it would only start it anew.
-func toEvict(p *corev1.Pod) bool { return !exempt(p) && p.Labels[ownLabel] != ownValue }
+func (s Selection) toEvict(p *corev1.Pod) bool { return !exempt(p) && !s.isOwn(p) }
 
 // Evictees lists what Evict would evict now, each with what the API server says to that, or "": it is asked without evicting.
 func (c *Client) Evictees(ctx context.Context, h Host, e Eviction) (pods []*corev1.Pod, blocked []string, err error) {
@@ -95,7 +103,7 @@ func (c *Client) Evictees(ctx context.Context, h Host, e Eviction) (pods []*core
 	if err != nil {
 		return nil, nil, err
 	}
-	pods = v.pods(func(p *corev1.Pod) bool { return toEvict(p) && e.may(p) && !e.stays(h, p) })
+	pods = v.pods(func(p *corev1.Pod) bool { return e.Selection.toEvict(p) && e.may(p) && !e.stays(h, p) })
 	r := c.newRound(h, e)
 	for _, p := range pods {
 		if p.DeletionTimestamp == nil {
@@ -139,17 +147,20 @@ func (c *Client) Evict(ctx context.Context, h Host, e Eviction) (out Outcome, er
 			return false, "", err
 		default:
 		}
-		out.Tolerating = v.pods(func(p *corev1.Pod) bool { return toEvict(p) && e.stays(h, p) })
+		out.Tolerating = v.pods(func(p *corev1.Pod) bool { return e.Selection.toEvict(p) && e.stays(h, p) })
 		pods, lost, _ := h.withoutLost(ctx, v.pods(func(p *corev1.Pod) bool { return e.awaits(h, p) }), 0)
 		out.Lost = lost
-		here, status, err := r.turn(ctx, pods)
+		if out.Closed = len(pods) > 0 && e.Closed != nil && e.Closed(); out.Closed {
+			return true, "", nil
+		}
+		here, status, blocked, err := r.turn(ctx, pods)
 		if err != nil || !here {
 			return !here, "", err
 		}
 		if err := idle.look(ctx, pods, r.news()); err != nil {
 			return false, "", err
 		}
-		if idle.over(ctx, pods, status, &out) {
+		if idle.over(ctx, pods, status, blocked, &out) {
 			return true, "", nil
 		}
 		if at := earliest(append(r.nextDue(), idle.dates()...)); !at.IsZero() {
@@ -172,7 +183,7 @@ func earliest(all []time.Time) (first time.Time) {
 
 // turn tries the pods whose turn it is, and says why each is still there. Its error is that of pods that cannot be evicted at
 // all, once no other one is left.
-func (r *round) turn(ctx context.Context, pods []*corev1.Pod) (here bool, status string, err error) {
+func (r *round) turn(ctx context.Context, pods []*corev1.Pod) (here bool, status string, blocked []Blocked, err error) {
 	var due []*corev1.Pod
 	for _, p := range pods {
 		if p.DeletionTimestamp == nil && r.eviction.may(p) && r.due(p) {
@@ -181,7 +192,7 @@ func (r *round) turn(ctx context.Context, pods []*corev1.Pod) (here bool, status
 	}
 	if len(due) > 0 {
 		if here, err = r.host.here(ctx); err != nil || !here {
-			return here, "", err
+			return here, "", nil, err
 		}
 	}
 	for _, p := range due {
@@ -196,13 +207,16 @@ func (r *round) turn(ctx context.Context, pods []*corev1.Pod) (here bool, status
 		}
 		if i < maxListed {
 			said = append(said, key(p)+" "+why)
+			if r.eviction.may(p) {
+				blocked = append(blocked, Blocked{p, why})
+			}
 		}
 	}
 	if more := len(pods) - maxListed; more > 0 {
 		said = append(said, fmt.Sprintf("and %d more", more))
 	}
 	if len(failed) > 0 && len(failed) == len(pods) {
-		return true, "", errors.Join(failed[:min(len(failed), maxListed)]...)
+		return true, "", nil, errors.Join(failed[:min(len(failed), maxListed)]...)
 	}
-	return true, strings.Join(said, ", "), nil
+	return true, strings.Join(said, ", "), blocked, nil
 }

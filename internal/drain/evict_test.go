@@ -27,7 +27,7 @@ func crowd(s *server) {
 	s.put(pod("static", always, mirror))
 	s.put(pod("done", phase(corev1.PodSucceeded)))
 	s.put(pod("crashed", phase(corev1.PodFailed)))
-	s.put(pod("recycle", labelled("app.kubernetes.io/name", "eks-recycle")))
+	s.put(pod("recycle", in("eks-recycle"), labelled("app.kubernetes.io/name", "eks-recycle")))
 	s.put(pod("elsewhere", always, func(p *corev1.Pod) { p.Spec.NodeName = "node-2" }))
 }
 

@@ -216,7 +216,11 @@ func TestEvictionsGiveUp(t *testing.T) {
 				go c.change(s)
 				began, warned := time.Now(), 0
 				out, err := s.client(t).Evict(t.Context(), host, drain.Eviction{
-					Selection: selection(t, "", ""), Timeout: time.Hour, Since: began.Add(-c.before), Stalled: func(context.Context, string) { warned++ },
+					Selection: selection(t, "", ""), Timeout: time.Hour, Since: began.Add(-c.before), Stalled: func(_ context.Context, _ string, blocked []drain.Blocked) {
+						if warned++; len(blocked) == 0 || blocked[0].Why == "" {
+							t.Errorf("it does not say which pod is blocked: %v", blocked)
+						}
+					},
 				})
 				took := time.Since(began)
 				if err != nil || out.TimedOut == c.goes || (took-c.after).Abs() > 10*time.Second || (warned > 0) != c.warned {

@@ -52,7 +52,7 @@ func (i *idle) went(pods []*corev1.Pod) (gone bool) {
 
 // over ends the eviction when it has not moved for too long, or when pods that matter have been waited for long enough. It tells
 // when half of the time has passed. A grace period that runs is waited out.
-func (i *idle) over(ctx context.Context, pods []*corev1.Pod, status string, out *Outcome) bool {
+func (i *idle) over(ctx context.Context, pods []*corev1.Pod, status string, blocked []Blocked, out *Outcome) bool {
 	evictable := slices.ContainsFunc(pods, i.may)
 	idle := time.Since(i.since)
 	switch {
@@ -62,11 +62,11 @@ func (i *idle) over(ctx context.Context, pods []*corev1.Pod, status string, out 
 		return true
 	case i.Timeout == 0:
 	case idle >= i.Timeout:
-		out.TimedOut, out.Blocked = true, status
+		out.TimedOut, out.Blocked, out.Blocking = true, status, blocked
 		return true
 	case idle >= i.Timeout/2 && !i.stalled && i.Stalled != nil:
 		i.stalled = true
-		i.Stalled(ctx, status)
+		i.Stalled(ctx, status, blocked)
 	}
 	return false
 }

@@ -21,7 +21,8 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// ownLabel is on the recycle's own pods. They never count: a drain that waits for itself would not end.
+// ownLabel is on the recycle's own pods, in its namespace. They never count: a drain that waits for itself would not end. In another
+// namespace anybody may set it.
 const (
 	ownLabel = "app.kubernetes.io/name"
 	ownValue = "eks-recycle"
@@ -30,6 +31,7 @@ const (
 // Selection says which pods of a Node matter. An empty selector means every run-to-completion pod, and every pod that asks not
 // to be disrupted, unless Disruptable is set; no namespaces means all of them.
 type Selection struct {
+	Own         string // namespace of the recycle's own pods
 	Namespaces  []string
 	Disruptable bool
 	selector    labels.Selector
@@ -83,7 +85,7 @@ func (s Selection) String() string {
 // Matters reports whether a pod has to finish by itself before its Node may go.
 func (s Selection) Matters(p *corev1.Pod) bool {
 	switch {
-	case exempt(p), p.Labels[ownLabel] == ownValue:
+	case exempt(p), s.isOwn(p):
 		return false
 	case len(s.Namespaces) > 0 && !slices.Contains(s.Namespaces, p.Namespace):
 		return false
@@ -92,6 +94,10 @@ func (s Selection) Matters(p *corev1.Pod) bool {
 	default:
 		return s.selector.Matches(labels.Set(p.Labels))
 	}
+}
+
+func (s Selection) isOwn(p *corev1.Pod) bool {
+	return p.Labels[ownLabel] == ownValue && p.Namespace == s.Own
 }
 
 // query is what of the selection the API server can evaluate.

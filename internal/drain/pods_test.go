@@ -100,8 +100,9 @@ func TestWhichPodsMatter(t *testing.T) {
 		"belongs to a DaemonSet":                  {"app", "", pod("p", labelled("app", "x"), ownedBy("DaemonSet")), false},
 		"belongs to a Job":                        {"", "", pod("p", ownedBy("Job")), true},
 		"is a mirror pod":                         {"", "", pod("p", mirror), false},
-		"is the recycle's own":                    {"", "", pod("p", labelled("app.kubernetes.io/name", "eks-recycle")), false},
-		"is the recycle's own and selected":       {"app.kubernetes.io/name", "", pod("p", labelled("app.kubernetes.io/name", "eks-recycle")), false},
+		"is the recycle's own":                    {"", "", pod("p", in("eks-recycle"), labelled("app.kubernetes.io/name", "eks-recycle")), false},
+		"is the recycle's own and selected":       {"app.kubernetes.io/name", "", pod("p", in("eks-recycle"), labelled("app.kubernetes.io/name", "eks-recycle")), false},
+		"has the recycle's label elsewhere":       {"", "", pod("p", labelled("app.kubernetes.io/name", "eks-recycle")), true},
 		"is selected by what it lacks":            {"!app", "", pod("p"), true},
 	} {
 		t.Run(name, func(t *testing.T) {

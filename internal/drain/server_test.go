@@ -446,6 +446,7 @@ func selection(t testing.TB, selector, namespaces string) drain.Selection {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Own = "eks-recycle"
 	return s
 }
 

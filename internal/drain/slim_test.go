@@ -66,7 +66,8 @@ func TestASlimPodIsJudgedLikeTheWhole(t *testing.T) {
 		if h.tolerated(kept) != h.tolerated(whole) {
 			t.Errorf("tolerates the taint: %t, the whole %t", h.tolerated(kept), h.tolerated(whole))
 		}
-		if toEvict(kept) != toEvict(whole) || Describe([]*corev1.Pod{kept}) != Describe([]*corev1.Pod{whole}) || kept.UID != whole.UID {
+		own := Selection{Own: "a"}
+		if own.toEvict(kept) != own.toEvict(whole) || Describe([]*corev1.Pod{kept}) != Describe([]*corev1.Pod{whole}) || kept.UID != whole.UID {
 			t.Errorf("kept %+v", kept)
 		}
 		if len(kept.Spec.Containers) != 0 || kept.Annotations["big"] != "" {

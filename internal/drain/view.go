@@ -29,34 +29,35 @@ type query struct {
 	fields     fields.Selector
 }
 
+// everywhere are the namespaces to ask.
+func (q query) everywhere() []string {
+	if len(q.namespaces) == 0 {
+		return []string{metav1.NamespaceAll}
+	}
+	return q.namespaces
+}
+
 // view is a live picture of the pods that a query finds: one consistent list, then one watch (for each namespace named).
 // client-go's reflector survives closed watches and 410 Gone by listing anew.
 type view struct {
 	stores  []cache.Store
-	synced  []cache.InformerSynced
+	synced  []cache.DoneChecker
 	changed chan struct{}
 	listed  atomic.Bool
 	refused chan error // what trying again does not mend
 	trouble *trouble
 }
 
-// syncPoll is how often a view that starts is asked whether its first list is there; the reflector has no signal for it.
-const syncPoll = 10 * time.Millisecond
-
 // watch starts a view that lives as long as ctx. It returns when the first list is there.
 func (c *Client) watch(ctx context.Context, q query) (*view, error) {
 	v := &view{changed: make(chan struct{}, 1), refused: make(chan error, 1), trouble: &trouble{log: c.Log}}
-	namespaces := q.namespaces
-	if len(namespaces) == 0 {
-		namespaces = []string{metav1.NamespaceAll}
-	}
 	handler := cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { v.poke() },
 		UpdateFunc: func(any, any) { v.poke() },
 		DeleteFunc: func(any) { v.poke() },
 	}
 	quiet := logr.NewContext(ctx, logr.Discard()) // client-go would write its troubles in its own form; v.trouble logs them
-	for _, namespace := range namespaces {
+	for _, namespace := range q.everywhere() {
 		informer := cache.NewSharedIndexInformerWithOptions(v.listWatch(c.Pods(namespace), q), &corev1.Pod{}, cache.SharedIndexInformerOptions{
 			ResyncPeriod: time.Hour, // looks at its own store again; costs the API server nothing
 		})
@@ -65,23 +66,19 @@ func (c *Client) watch(ctx context.Context, q query) (*view, error) {
 		if err != nil {
 			return nil, fmt.Errorf("watching pods: %w", err)
 		}
-		v.stores, v.synced = append(v.stores, informer.GetStore()), append(v.synced, informer.HasSynced)
+		v.stores, v.synced = append(v.stores, informer.GetStore()), append(v.synced, informer.HasSyncedChecker())
 		go informer.RunWithContext(quiet)
 	}
-	for !v.hasSynced() {
+	for _, synced := range v.synced {
 		select {
 		case err := <-v.refused:
 			return nil, err
 		case <-ctx.Done():
 			return nil, poll.NotDone(ctx, "listing pods"+v.trouble.suffix())
-		case <-time.After(syncPoll):
+		case <-synced.Done():
 		}
 	}
 	return v, nil
-}
-
-func (v *view) hasSynced() bool {
-	return !slices.ContainsFunc(v.synced, func(synced cache.InformerSynced) bool { return !synced() })
 }
 
 // listThenWatch keeps the reflector from asking for the list through a watch, which an API server may not offer: then it would
@@ -120,10 +117,7 @@ func (v *view) note(ctx context.Context, doing string, err error) error {
 		v.listed.Store(true)
 	}
 	if apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) {
-		select {
-		case v.refused <- fmt.Errorf("%s: %w", doing, err):
-		default:
-		}
+		poll.Offer(v.refused, fmt.Errorf("%s: %w", doing, err))
 	}
 	return err
 }
@@ -222,12 +216,7 @@ func slimmed(p *corev1.Pod) *corev1.Pod {
 	return kept
 }
 
-func (v *view) poke() {
-	select {
-	case v.changed <- struct{}{}:
-	default:
-	}
-}
+func (v *view) poke() { poll.Offer(v.changed, struct{}{}) }
 
 // pods returns those that pass the filter, oldest first.
 func (v *view) pods(filter func(*corev1.Pod) bool) []*corev1.Pod {

@@ -11,6 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
 // AttachmentAPI says which volumes are attached where.
@@ -94,10 +96,7 @@ func (c *Client) followDetach(ctx context.Context, node, version string, detache
 				return
 			}
 			if a, ok := event.Object.(*storagev1.VolumeAttachment); ok && event.Type == watch.Deleted && a.Spec.NodeName == node {
-				select {
-				case detached <- struct{}{}:
-				default:
-				}
+				poll.Offer(detached, struct{}{})
 			}
 		}
 	}

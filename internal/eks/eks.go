@@ -22,10 +22,8 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
-// Describer is what is asked of EKS.
-type Describer interface {
-	DescribeCluster(context.Context, *eks.DescribeClusterInput, ...func(*eks.Options)) (*eks.DescribeClusterOutput, error)
-}
+// DescribeCluster is what is asked of EKS: a call of the SDK's client, as in package asg.
+type DescribeCluster func(context.Context, *eks.DescribeClusterInput, ...func(*eks.Options)) (*eks.DescribeClusterOutput, error)
 
 // Presigner is what is asked of STS: a signed URL, no call.
 type Presigner interface {
@@ -50,8 +48,8 @@ func FromKubeconfig(path, kubeContext string) (*rest.Config, error) {
 
 // FromCluster describes an EKS cluster and authenticates with a token that is renewed before it ends: a drain outlives
 // many of them.
-func FromCluster(ctx context.Context, api Describer, presigner Presigner, name string) (*rest.Config, error) {
-	out, err := api.DescribeCluster(ctx, &eks.DescribeClusterInput{Name: aws.String(name)})
+func FromCluster(ctx context.Context, describe DescribeCluster, presigner Presigner, name string) (*rest.Config, error) {
+	out, err := describe(ctx, &eks.DescribeClusterInput{Name: aws.String(name)})
 	if awserr.IsClusterNotFound(err) {
 		return nil, hint.Errorf("aws eks list-clusters lists the names; check the region (--region)", "EKS cluster %q is unknown in this region and account: %w", name, err)
 	}

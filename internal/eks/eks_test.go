@@ -41,7 +41,7 @@ func account(cluster string) (*awssim.Sim, aws.Config) {
 
 func connect(t *testing.T, cfg aws.Config, cluster string) *rest.Config {
 	t.Helper()
-	config, err := eks.FromCluster(t.Context(), awseks.NewFromConfig(cfg), sts.NewPresignClient(sts.NewFromConfig(cfg)), cluster)
+	config, err := eks.FromCluster(t.Context(), awseks.NewFromConfig(cfg).DescribeCluster, sts.NewPresignClient(sts.NewFromConfig(cfg)), cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,19 +171,19 @@ func (d describer) DescribeCluster(context.Context, *awseks.DescribeClusterInput
 
 func TestClustersThatCannotBeReached(t *testing.T) {
 	_, cfg := account("prod")
-	known := awseks.NewFromConfig(cfg)
+	known := awseks.NewFromConfig(cfg).DescribeCluster
 	for name, c := range map[string]struct {
-		api           eks.Describer
+		describe      eks.DescribeCluster
 		message, hint string
 	}{
 		"a name that EKS does not know": {known, `EKS cluster "nosuch" is unknown in this region and account`, "aws eks list-clusters"},
-		"a cluster that is being made":  {describer{cluster: &types.Cluster{}}, "it has no endpoint yet", ""},
-		"no answer":                     {describer{err: errors.New("boom")}, `describing EKS cluster "nosuch": boom`, ""},
-		"a broken certificate authority": {describer{cluster: &types.Cluster{Endpoint: aws.String("https://x"), CertificateAuthority: &types.Certificate{Data: aws.String("%")}}},
+		"a cluster that is being made":  {describer{cluster: &types.Cluster{}}.DescribeCluster, "it has no endpoint yet", ""},
+		"no answer":                     {describer{err: errors.New("boom")}.DescribeCluster, `describing EKS cluster "nosuch": boom`, ""},
+		"a broken certificate authority": {describer{cluster: &types.Cluster{Endpoint: aws.String("https://x"), CertificateAuthority: &types.Certificate{Data: aws.String("%")}}}.DescribeCluster,
 			"decoding the certificate authority", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := eks.FromCluster(t.Context(), c.api, sts.NewPresignClient(sts.NewFromConfig(cfg)), "nosuch")
+			_, err := eks.FromCluster(t.Context(), c.describe, sts.NewPresignClient(sts.NewFromConfig(cfg)), "nosuch")
 			if err == nil || !strings.Contains(err.Error(), c.message) || !strings.Contains(hint.Of(err), c.hint) {
 				t.Errorf("error %v, hint %q", err, hint.Of(err))
 			}

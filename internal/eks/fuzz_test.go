@@ -33,7 +33,7 @@ func FuzzFromCluster(f *testing.F) {
 	f.Add("0", "\n\n\n\n") // line breaks alone are base64 of nothing
 	f.Fuzz(func(t *testing.T, endpoint, ca string) {
 		api := &described{Endpoint: aws.String(endpoint), CertificateAuthority: &types.Certificate{Data: aws.String(ca)}}
-		config, err := eks.FromCluster(t.Context(), api, sts.NewPresignClient(sts.New(sts.Options{})), "prod")
+		config, err := eks.FromCluster(t.Context(), api.DescribeCluster, sts.NewPresignClient(sts.New(sts.Options{})), "prod")
 		if err != nil {
 			return
 		}

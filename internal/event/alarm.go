@@ -1,8 +1,6 @@
 package event
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strings"
 )
@@ -44,10 +42,11 @@ func (r Receiver) alarm(top, detail object) Decision {
 // people, such as EU (Frankfurt); the region is read from the ARN.
 func (r Receiver) notifiedAlarm(top object) Decision {
 	arn := top.text("AlarmArn", alarmARN)
-	own := Receiver{Account: top.text("AWSAccountId", accountID)}
+	own := r
+	own.Account = top.text("AWSAccountId", accountID)
 	own.Region, _, _ = parseAlarmARN(arn)
-	r.check(top, "AWSAccountId", own.Account, r.Account)
-	r.check(top, "the region of AlarmArn", own.Region, r.Region)
+	check(top, "AWSAccountId", own.Account, r.Account)
+	check(top, "the region of AlarmArn", own.Region, r.Region)
 	top.oneOf("NewStateValue", "ALARM")
 	top.oneOf("OldStateValue", "OK", "INSUFFICIENT_DATA")
 	found := dimensions{account: own.Account}
@@ -68,7 +67,7 @@ const targetTracking = "TargetTracking-"
 
 type alarmed struct{ arn, name, at string }
 
-// alarmed makes the order. Both forms of one change of state make the same one, since both have its ARN and timestamp.
+// alarmed decides. Both forms of one change of state make the same name, since both have its ARN and timestamp.
 func (r Receiver) alarmed(o object, found dimensions, a alarmed) Decision {
 	if region, account, ok := parseAlarmARN(a.arn); ok && (region != r.Region || account != r.Account) {
 		o.drop("the ARN of the alarm is %s, expected one of account %s in %s", shown(a.arn), r.Account, r.Region)
@@ -79,12 +78,10 @@ func (r Receiver) alarmed(o object, found dimensions, a alarmed) Decision {
 	if found.instance == "" && found.group == "" {
 		o.drop("no metric of the alarm has the dimension %s or %s", dimensionInstance, dimensionGroup)
 	}
-	sum := sha256.Sum256([]byte(a.arn + " " + a.at))
-	return Decision{
-		Template:   RecycleAlarm,
-		Name:       "alarm-" + hex.EncodeToString(sum[:8]),
-		Parameters: map[string]string{"alarm": a.name, "alarm-time": asRFC3339(a.at), "instance-id": found.instance, "asg-name": found.group},
-	}
+	return queued(Alarm, name("alarm", a.arn, a.at), map[string]string{
+		"instance-id": found.instance, "asg-name": found.group,
+		"reason": "alarm " + a.name, "reason-time": asRFC3339(a.at), "cool-down": r.AlarmCoolDown,
+	})
 }
 
 const (

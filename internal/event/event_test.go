@@ -20,7 +20,7 @@ func spotEvent(more string) string {
 		"region": "eu-central-1", "detail": {"instance-action": "terminate", "instance-id": "i-0a1b2c3d4e5f60718"%s}}`, more)
 }
 
-// Bodies that AWS never sends, and of which a Sensor sees only what its decoder leaves of them.
+// Bodies that AWS never sends.
 func TestBodiesThatAreNoEvents(t *testing.T) {
 	for name, c := range map[string]struct{ body, reason string }{
 		"nothing":                     {"", "the body is empty"},
@@ -31,7 +31,7 @@ func TestBodiesThatAreNoEvents(t *testing.T) {
 		"null":                        {"null", "the body is null, expected a JSON object"},
 		"a list":                      {"[]", "the body is a list, expected a JSON object"},
 		"not UTF-8":                   {"{\"detail-type\": \"\xff\"}", "the body is not UTF-8"},
-		"one byte too many":           {spotEvent("") + strings.Repeat(" ", event.MaxBody+1-len(spotEvent(""))), "the body has more than 262144 bytes"},
+		"one byte too many":           {spotEvent("") + strings.Repeat(" ", event.MaxBody+1-len(spotEvent(""))), "the body has more than 96000 bytes"},
 		"a key twice":                 {spotEvent(`, "instance-id": "i-0a1b2c3d4e5f60719"`), `the key "detail.instance-id" is there twice`},
 		"a key twice, once escaped":   {spotEvent(`, "instance\u002did": "i-0a1b2c3d4e5f60719"`), `the key "detail.instance-id" is there twice`},
 		"a key twice within a list":   {`{"resources": [1, {"a": {"b": 1, "b": 1}}]}`, `the key "resources[1].a.b" is there twice`},
@@ -59,15 +59,6 @@ func TestALongestBodyIsTaken(t *testing.T) {
 	}
 }
 
-func TestALongRequestIsDropped(t *testing.T) {
-	body := `{"node": "n"}`
-	for blanks, good := range map[int]bool{event.MaxRequest - len(body): true, event.MaxRequest + 1 - len(body): false} {
-		if order, err := event.Webhook([]byte(body+strings.Repeat(" ", blanks)), ""); (err == nil) != good {
-			t.Errorf("%d blanks: %+v, %v", blanks, order, err)
-		}
-	}
-}
-
 // Times that the form of RFC 3339 allows or forbids, and that time.Parse by itself sees otherwise.
 func TestTimes(t *testing.T) {
 	for at, good := range map[string]bool{
@@ -76,7 +67,7 @@ func TestTimes(t *testing.T) {
 		"2026-01-31 22:15:04Z": false, "2026-01-31T22:15:04+0000": false, "2026-01-31T22:15:04Z\n": false, "1769897704": false, "": false,
 	} {
 		body := strings.Replace(spotEvent(""), "2026-01-31T22:15:04Z", strings.ReplaceAll(at, "\n", `\n`), 1)
-		if order, err := ours.Decide([]byte(body)); (err == nil) != good || (good && order.Parameters["noticed-at"] != at) {
+		if order, err := ours.Decide([]byte(body)); (err == nil) != good || (good && order[0].Parameters["noticed-at"] != at) {
 			t.Errorf("%q: %+v, %v", at, order, err)
 		}
 	}
@@ -87,7 +78,7 @@ func TestAnAlarmThatComesBothWaysStartsOneWorkflow(t *testing.T) {
 	names := map[string]bool{}
 	for _, f := range events.All(t) {
 		if slices.Contains([]string{"alarm-instance", "alarm-sns", "alarm-sns-raw"}, f.Name) {
-			names[f.Event.Name] = true
+			names[f.Starts[0].Name] = true
 		}
 	}
 	if len(names) != 1 {
@@ -95,18 +86,54 @@ func TestAnAlarmThatComesBothWaysStartsOneWorkflow(t *testing.T) {
 	}
 }
 
-func TestAReceiverWithoutAccountAndRegionTakesAny(t *testing.T) {
+func TestAReceiverWithoutSettingsTakesAny(t *testing.T) {
 	for _, f := range events.All(t) {
-		order, err := event.Receiver{}.Decide(f.Body)
+		all, err := event.Receiver{}.Decide(f.Body)
 		switch {
 		case f.Webhook:
-		case f.Event != nil && (err != nil || order.Name != f.Event.Name):
-			t.Errorf("%s: %+v, %v", f.Name, order, err)
-		case slices.Contains([]string{"termination-of-another-account", "termination-of-another-region", "spot-of-another-account", "alarm-of-another-account"}, f.Name) && err != nil:
+		case len(f.Starts) > 0 && (err != nil || all[0].Name != f.Starts[0].Name):
+			t.Errorf("%s: %+v, %v", f.Name, all, err)
+		case slices.Contains([]string{"termination-of-another-account", "termination-of-another-region", "termination-of-another-hook", "spot-of-another-account", "alarm-of-another-account"}, f.Name) && err != nil:
 			t.Errorf("%s: %v", f.Name, err)
 		case strings.HasPrefix(f.Name, "alarm-with-the-arn") && err == nil:
-			t.Errorf("%s starts %+v", f.Name, order)
+			t.Errorf("%s starts %+v", f.Name, all)
 		}
+	}
+}
+
+// The same event makes the same names however it comes, and another event of the same instance other ones.
+func TestNames(t *testing.T) {
+	names := map[string]string{} // of fixtures
+	for _, f := range events.All(t) {
+		if len(f.Starts) > 0 {
+			names[f.Name] = f.Starts[0].Name
+		}
+	}
+	for _, same := range [][]string{
+		{"termination", "termination-sns", "termination-year-9999", "hook", "hook-sns"}, {"health-retirement", "health-updated"}, {"webhook-by-key", "webhook-other-order"},
+	} {
+		for _, other := range same[1:] {
+			if names[same[0]] == "" || names[other] != names[same[0]] {
+				t.Errorf("%s starts %s, %s starts %s", same[0], names[same[0]], other, names[other])
+			}
+		}
+	}
+	seen := map[string]string{}
+	for _, different := range []string{
+		"termination", "termination-second-action", "termination-short-token", "termination-without-token", "spot", "spot-again-a-week-later", "spot-year-9999",
+		"health-retirement", "health-rescheduled", "webhook-by-key", "webhook",
+	} {
+		if name := names[different]; name == "" || seen[name] != "" {
+			t.Errorf("%s and %s start %s", different, seen[name], name)
+		}
+		seen[names[different]] = different
+	}
+	body := []byte(`{"request": {"node": "n"}, "idempotencyKey": ""}`)
+	first, _ := ours.DecideRequest(body, "1")
+	again, _ := ours.DecideRequest(body, "1")
+	other, _ := ours.DecideRequest(body, "2")
+	if first[0].Name != again[0].Name || first[0].Name == other[0].Name {
+		t.Errorf("requests: %s, again %s, another %s", first[0].Name, again[0].Name, other[0].Name)
 	}
 }
 
@@ -131,31 +158,40 @@ func template(t *testing.T, name string) (parameters []string) {
 	return parameters
 }
 
-// A request may set each parameter of recycle-node but fleet, and no other.
-func TestParametersOfARequestAreThoseOfRecycleNode(t *testing.T) {
+// A request may be allowed each parameter of recycle-node but fleet, cluster and region, and no other.
+func TestWhatARequestMayBeAllowed(t *testing.T) {
 	all := template(t, event.RecycleNode)
 	if len(all) < 10 {
 		t.Errorf("%s has the parameters %q", event.RecycleNode, all)
 	}
+	var want []string
 	for _, name := range all {
-		value := map[string]string{"instance-id": "i-0a1b2c3d", "node": "n"}[name]
-		body := fmt.Sprintf(`{"instance-id": "i-0a1b2c3d", %q: %q}`, name, value)
-		switch name {
-		case "instance-id", "node":
-			body = fmt.Sprintf(`{%q: %q}`, name, value)
-		}
-		_, err := event.Webhook([]byte(body), "")
-		if (err == nil) != (name != "fleet") {
-			t.Errorf("%s: %v", body, err)
+		if !slices.Contains([]string{"instance-id", "node", "dry-run", "fleet", "cluster", "region"}, name) {
+			want = append(want, name)
 		}
 	}
-	order, err := event.Webhook([]byte(`{"instance-id": "i-0a1b2c3d", "template": "x"}`), "")
-	if err == nil {
-		t.Errorf("starts %+v", order)
+	slices.Sort(want)
+	if got := slices.Sorted(slices.Values(event.RequestParameters())); !slices.Equal(got, want) {
+		t.Errorf("may be allowed: %q, want %q", got, want)
 	}
-	for _, name := range strings.Split(strings.SplitAfter(err.Error(), "some of ")[1], ", ") {
-		if !slices.Contains(all, name) {
-			t.Errorf("%s has no parameter %q", event.RecycleNode, name)
+}
+
+// What events start has the parameters that they pass on.
+func TestTemplatesHaveTheParametersOfEvents(t *testing.T) {
+	declared := map[string][]string{}
+	for _, f := range events.All(t) {
+		for _, e := range f.Starts {
+			if declared[e.Template] == nil {
+				declared[e.Template] = template(t, e.Template)
+			}
+			for name := range e.Parameters {
+				if !slices.Contains(declared[e.Template], name) {
+					t.Errorf("%s: %s has no parameter %q", f.Name, e.Template, name)
+				}
+			}
 		}
+	}
+	if len(declared) != 4 {
+		t.Errorf("templates %v", declared)
 	}
 }

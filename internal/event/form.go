@@ -32,14 +32,16 @@ var (
 
 	// https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LifecycleHook.html
 	hookName = form{"the name of a hook: letters, digits, - _ and /, at most 255", func(s string) bool { return isAll(s, 1, 255, hookRune) }}
-	// https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html
-	hookToken = form{"a token of 36 letters, digits and hyphens", func(s string) bool { return isAll(s, 36, 36, tokenRune) }}
-
 	// Names of groups and alarms can have nearly any character (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AutoScalingGroup.html,
 	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html); those that nobody can see are
 	// left out, so are those that a decoder puts in the place of what it cannot read.
 	groupName = form{"the name of a group, at most 255 visible characters without {{", isVisible}
 	alarmName = form{"the name of an alarm, at most 255 visible characters without {{", isVisible}
+
+	visible    = form{"at most 255 visible characters without {{", isVisible}
+	healthCode = form{"a code such as AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED", func(s string) bool {
+		return isAll(s, 1, 100, func(r rune) bool { return digit(r) || ('A' <= r && r <= 'Z') || r == '_' })
+	}}
 
 	alarmARN = form{"the ARN of an alarm", func(s string) bool { _, _, ok := parseAlarmARN(s); return ok }}
 

@@ -21,7 +21,6 @@ var grammar = map[string]struct {
 	"account":   {accountID, `^[0-9]{12}$`, []string{"111122223333"}},
 	"region":    {regionName, `^[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}$`, []string{"eu-central-1", "us-gov-west-1", "ap-southeast-12"}},
 	"hook":      {hookName, `^[A-Za-z0-9_/-]{1,255}$`, []string{"a", "drain/Hook_1-x"}},
-	"token":     {hookToken, `^[0-9A-Za-z-]{36}$`, []string{"71514b9d-6a40-4b26-8523-05e7ee35fa40"}},
 	"group":     {groupName, `^[\pL\pM\pN\pP\pS ]{1,255}$`, []string{"workers", "Größe 5 / β-é", "a,b"}},
 	"alarm":     {alarmName, `^[\pL\pM\pN\pP\pS ]{1,255}$`, []string{"CPU > 90 %", "e\u0301 €"}},
 	"alarm ARN": {alarmARN, `^arn:aws[a-z-]*:cloudwatch:([a-z0-9-]+):([0-9]{12}):alarm:[\pL\pM\pN\pP\pS ]{1,255}$`, []string{"arn:aws:cloudwatch:eu-central-1:111122223333:alarm:a:b", "arn:aws-us-gov:cloudwatch:us-gov-west-1:111122223333:alarm:CPU > 90 %"}},
@@ -30,7 +29,8 @@ var grammar = map[string]struct {
 	"CloudWatch's time": {cloudWatchTime, `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])$`,
 		[]string{"2026-01-31T22:15:00Z", "2026-01-31T22:15:00.000+0000", "2026-01-31T22:15:00.1-12:30"}},
 	"node":            {nodeName, `^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`, []string{"n", "ip-10-0-1-2.eu-central-1.compute.internal"}},
-	"parameter":       {parameterValue, `^[ -~]{0,1000}$`, []string{"", "app=batch,!x"}},
+	"parameter":       {parameterValue, `^[ -~]{1,1000}$`, []string{"app=batch,!x"}},
+	"code":            {healthCode, `^[0-9A-Z_]{1,100}$`, []string{"AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED"}},
 	"idempotency key": {idempotencyKey, `^[!-~]{0,255}$`, []string{"", "a-1"}},
 }
 

@@ -17,14 +17,13 @@ import (
 	"github.com/eks-recycle/eks-recycle/test/events"
 )
 
-// known are the parameters that an order of a template has; of recycle-node it has some.
+// known are the parameters that a decision for a template has; for the others it has some of these.
 var known = map[string][]string{
-	event.DrainTerminating: {"asg-name", "instance-id", "lifecycle-began", "lifecycle-hook", "lifecycle-token"},
-	event.LeaveNow:         {"instance-id", "noticed-at", "notice"},
-	event.RecycleAlarm:     {"alarm", "alarm-time", "asg-name", "instance-id"},
+	event.DrainTerminating: {"asg-name", "instance-id", "lifecycle-began", "lifecycle-hook"},
+	event.DrainInterrupted: {"instance-id", "noticed-at"},
 }
 
-// valid says, by other means than the package's own, that an order can be what it is said to be.
+// valid says, by other means than the package's own, that a decision can be what it is said to be.
 func valid(t *testing.T, order event.Decision) {
 	t.Helper()
 	if problems := validation.IsDNS1123Subdomain(order.Name); len(problems) > 0 || len(order.Name) > 63 {
@@ -35,7 +34,7 @@ func valid(t *testing.T, order event.Decision) {
 		if got := slices.Sorted(maps.Keys(order.Parameters)); !slices.Equal(got, want) {
 			t.Errorf("%s with the parameters %q", order.Template, got)
 		}
-	} else if order.Template != event.RecycleNode {
+	} else if order.Template != event.RecycleNode && order.Template != event.RecycleQueued {
 		t.Errorf("template %q", order.Template)
 	}
 	for name, value := range order.Parameters {
@@ -75,22 +74,23 @@ func accounts(body []byte) (all []string) {
 // started, of the configured account, and the same thing each time.
 func FuzzDecide(f *testing.F) {
 	for _, x := range events.All(f) {
-		f.Add(x.Body, x.Webhook, x.IdempotencyKey)
+		f.Add(x.Message(), x.Webhook)
 	}
-	for _, body := range []string{"", "null", "{}", "[[[", spotEvent(`, "instance-id": "i-1"`), `{"TopicArn": "", "Message": "{}"}`, `{"node": "n", "cluster": "\u2028"}`} {
-		f.Add([]byte(body), false, "")
-		f.Add([]byte(body), true, "again")
+	for _, body := range []string{"", "null", "{}", "[[[", spotEvent(`, "instance-id": "i-1"`), `{"TopicArn": "", "Message": "{}"}`, `{"request": {"node": "n", "cluster": "\u2028"}, "idempotencyKey": ""}`} {
+		f.Add([]byte(body), false)
+		f.Add([]byte(body), true)
 	}
-	f.Fuzz(func(t *testing.T, body []byte, webhook bool, key string) {
-		decide := func(r event.Receiver) (event.Decision, error) {
+	f.Fuzz(func(t *testing.T, body []byte, webhook bool) {
+		decide := func(r event.Receiver) ([]event.Decision, error) {
 			if webhook {
-				return event.Webhook(body, key)
+				r.Parameters = event.RequestParameters()
+				return r.DecideRequest(body, receipt)
 			}
 			return r.Decide(body)
 		}
-		order, err := decide(ours)
+		all, err := decide(ours)
 		again, _ := decide(ours)
-		if diff := cmp.Diff(order, again); diff != "" {
+		if diff := cmp.Diff(all, again); diff != "" {
 			t.Errorf("twice: %s", diff)
 		}
 		if err != nil {
@@ -98,12 +98,14 @@ func FuzzDecide(f *testing.F) {
 			if !errors.As(err, &dropped) || dropped.Reason == "" || len(dropped.Reason) > 2000 || strings.ContainsFunc(dropped.Reason, unicode.IsControl) {
 				t.Errorf("no reason for people: %q", err)
 			}
-			if order.Name != "" {
-				t.Errorf("dropped, and starts %+v", order)
+			if len(all) > 0 {
+				t.Errorf("dropped, and starts %+v", all)
 			}
 			return
 		}
-		valid(t, order)
+		for _, d := range all {
+			valid(t, d)
+		}
 		if webhook {
 			return
 		}
@@ -111,11 +113,11 @@ func FuzzDecide(f *testing.F) {
 			t.Errorf("started for the accounts %q", accounts(body))
 		}
 		for _, other := range []event.Receiver{{Account: "210987654321", Region: ours.Region}, {Account: "210987654321"}} {
-			if order, err := decide(other); err == nil {
-				t.Errorf("another account's receiver starts %+v", order)
+			if all, err := decide(other); err == nil {
+				t.Errorf("another account's receiver starts %+v", all)
 			}
 		}
-		if loose, err := decide(event.Receiver{}); err != nil || loose.Name != order.Name {
+		if loose, err := decide(event.Receiver{}); err != nil || loose[0].Name != all[0].Name {
 			t.Errorf("a receiver of anything starts %+v, %v", loose, err)
 		}
 	})

@@ -40,12 +40,12 @@ func (o object) drop(format string, args ...any) {
 	o.dropped.err = drop(format, args...)
 }
 
-// end is the order, unless something was not as expected.
-func (o object) end(order Decision) (Decision, error) {
+// end returns the decisions, unless something was not as expected.
+func (o object) end(all ...Decision) ([]Decision, error) {
 	if o.dropped.err != nil {
-		return Decision{}, o.dropped.err
+		return nil, o.dropped.err
 	}
-	return order, nil
+	return all, nil
 }
 
 func (o object) has(key string) bool {
@@ -71,6 +71,12 @@ func (o object) text(key string, f form) string {
 		return text
 	}
 	return ""
+}
+
+// any reads a string that need not be there, of whatever form: it is only hashed or compared.
+func (o object) any(key string) string {
+	text, _ := o.fields[key].(string)
+	return text
 }
 
 // oneOf reads a string that has to be one of those.
@@ -180,7 +186,7 @@ func parse(body []byte, most int) (object, *DroppedError) {
 	return object{fields: fields, dropped: &fault{}}, nil
 }
 
-// twiceError is a key that an object has twice: whoever reads the first and whoever reads the last would see two different
+// twiceError is a key that an object has twice: a reader of the first and a reader of the last would see two different
 // events.
 type twiceError struct{ path string }
 

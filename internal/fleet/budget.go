@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-)
 
-// Node is one that waits or is in progress. Group and Zone may be unknown, "", for one that somebody else recycles.
-type Node struct{ Instance, Group, Zone string }
+	"github.com/eks-recycle/eks-recycle/internal/argo"
+)
 
 // Budget is a number of nodes, or a share of some whole.
 type Budget struct {
@@ -43,10 +42,11 @@ type Limits struct {
 }
 
 // Next returns who of those that wait, in their order, may start now. sizes are the numbers of members of each group; a
-// group that is not there counts as one of a single node. Nodes that others recycle use up the budget as well.
-func Next(waiting, inProgress []Node, sizes map[string]int, l Limits) []Node {
+// group that is not there counts as one of a single node. Nodes that others recycle use up the budget as well; their zone may not
+// be known.
+func Next(waiting, inProgress []argo.Child, sizes map[string]int, l Limits) []argo.Child {
 	busy, inGroup, inZone := map[string]bool{}, map[string]int{}, map[string]int{}
-	take := func(n Node) {
+	take := func(n argo.Child) {
 		busy[n.Instance] = true
 		inGroup[n.Group]++
 		inZone[n.Zone]++
@@ -56,7 +56,7 @@ func Next(waiting, inProgress []Node, sizes map[string]int, l Limits) []Node {
 			take(n)
 		}
 	}
-	var next []Node
+	var next []argo.Child
 	for _, n := range waiting {
 		room := l.MaxUnavailable.Of(cmp.Or(sizes[n.Group], 1)) - inGroup[n.Group]
 		if busy[n.Instance] || room <= 0 || (l.PerZone > 0 && inZone[n.Zone] >= l.PerZone) {

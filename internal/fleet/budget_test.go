@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/fleet"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -39,9 +40,9 @@ func TestBudgets(t *testing.T) {
 }
 
 // nodes reads "a1 a2 b1": instance, group by its first letter, zone by its digit.
-func nodes(text string) (all []fleet.Node) {
+func nodes(text string) (all []argo.Child) {
 	for _, name := range strings.Fields(text) {
-		all = append(all, fleet.Node{Instance: name, Group: name[:1], Zone: name[1:2]})
+		all = append(all, argo.Child{Instance: name, Group: name[:1], Zone: name[1:2]})
 	}
 	return all
 }
@@ -79,9 +80,9 @@ func TestNext(t *testing.T) {
 // nobody waits who has room.
 func TestNextKeepsEveryBudgetAndLeavesNoRoom(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		draw := func(label string) (all []fleet.Node) {
+		draw := func(label string) (all []argo.Child) {
 			for i := range rapid.IntRange(0, 12).Draw(rt, label) {
-				all = append(all, fleet.Node{Instance: fmt.Sprintf("%s%d", label, i), Group: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "group"), Zone: rapid.SampledFrom([]string{"1", "2", "3"}).Draw(rt, "zone")})
+				all = append(all, argo.Child{Instance: fmt.Sprintf("%s%d", label, i), Group: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "group"), Zone: rapid.SampledFrom([]string{"1", "2", "3"}).Draw(rt, "zone")})
 			}
 			return all
 		}
@@ -93,11 +94,11 @@ func TestNextKeepsEveryBudgetAndLeavesNoRoom(t *testing.T) {
 		}
 		next := fleet.Next(waiting, inProgress, sizes, l)
 		running := append(slices.Clone(inProgress), next...)
-		room := func(n fleet.Node) bool { return len(fleet.Next([]fleet.Node{n}, running, sizes, l)) == 1 }
+		room := func(n argo.Child) bool { return len(fleet.Next([]argo.Child{n}, running, sizes, l)) == 1 }
 		last := -1
 		for i, n := range next {
 			before := append(slices.Clone(inProgress), next[:i]...)
-			if len(fleet.Next([]fleet.Node{n}, before, sizes, l)) != 1 {
+			if len(fleet.Next([]argo.Child{n}, before, sizes, l)) != 1 {
 				rt.Errorf("%+v starts without room", n)
 			}
 			at := slices.Index(waiting, n)

@@ -4,6 +4,7 @@
 package fleet
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"strings"
@@ -14,9 +15,11 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/argo"
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
+	"github.com/eks-recycle/eks-recycle/internal/gate"
 	"github.com/eks-recycle/eks-recycle/internal/node"
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 	"github.com/eks-recycle/eks-recycle/internal/report"
+	"github.com/eks-recycle/eks-recycle/internal/window"
 )
 
 // Criteria say where to look for nodes, which of them to recycle, and how many. Without a reason to recycle, all are meant.
@@ -45,6 +48,7 @@ type Request struct {
 	Limits
 	Cluster        string // "": not known
 	DryRun         bool
+	Window         window.Window // outside of which no recycle is started
 	StopOnFailure  bool
 	StartFor       time.Duration     // 0: no bound
 	StartedAt      time.Time         // of the fleet's first attempt
@@ -53,15 +57,15 @@ type Request struct {
 	WorkflowStatus string            // how the fleet's workflow ended; for Finish
 	StopChildren   bool              // for Finish: those that still run
 	ProgressFile   string
+	Gate           *gate.Gate // between two nodes; nil is open
 }
 
 // Clients are the ways to AWS, to the cluster and to Argo.
 type Clients struct {
-	AWS       asg.Client
-	Templates asg.TemplateReader
-	Nodes     *node.Client
-	Claims    claim.Claims
-	Argo      argo.Workflows
+	AWS    asg.Client
+	Nodes  *node.Client
+	Claims claim.Claims
+	Argo   argo.Workflows
 }
 
 // Fleet is one run of a step that is about many nodes. Claims names who runs it. Summary and Reaped are results of Run and
@@ -72,26 +76,22 @@ type Fleet struct {
 	Reaped  []Reaped
 	Planned []Candidate
 
-	asg       *asg.Client
-	templates asg.TemplateReader
-	nodes     *node.Client
-	claims    claim.Claims
-	argo      argo.Workflows
-	wait      poll.Loop
-	log       *slog.Logger
-	report    *report.Report
+	asg    *asg.Client
+	nodes  *node.Client
+	claims claim.Claims
+	argo   argo.Workflows
+	wait   poll.Loop
+	log    *slog.Logger
+	report *report.Report
 }
 
 // New makes a fleet. It asks nobody for anything.
 func New(request Request, c Clients, out *report.Report) *Fleet {
-	if request.Criteria.NodeSelector == nil {
-		request.Criteria.NodeSelector = labels.Everything()
-	}
 	if request.StartedAt.IsZero() {
 		request.StartedAt = time.Now()
 	}
 	return &Fleet{
-		Request: request, asg: &c.AWS, templates: c.Templates, nodes: c.Nodes, claims: c.Claims, argo: c.Argo,
+		Request: request, asg: &c.AWS, nodes: c.Nodes, claims: c.Claims, argo: c.Argo,
 		wait: c.AWS.Wait, log: out.Log, report: out,
 	}
 }
@@ -105,9 +105,26 @@ func (r *Fleet) parent() argo.Parent {
 // parameters are those of the recycle of one node.
 func (r *Fleet) parameters(c Candidate) map[string]string {
 	all := maps.Clone(r.Parameters)
-	if all == nil {
-		all = map[string]string{}
-	}
 	all["instance-id"], all["fleet"] = c.InstanceID, r.claims.Workflow
 	return all
+}
+
+// inProgress are the nodes that anybody recycles now: the children of all fleets, and claims on instances.
+func (r *Fleet) inProgress(ctx context.Context) ([]argo.Child, error) {
+	all, err := r.argo.Running(ctx, r.claims.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	records, _, err := r.claims.Records(ctx)
+	for _, record := range records {
+		if record.Live() {
+			all = append(all, argo.Child{Instance: record.InstanceID, Group: record.Group})
+		}
+	}
+	return all, err
+}
+
+// child is the Workflow that recycles a node.
+func (r *Fleet) child(c Candidate) argo.Child {
+	return argo.Child{Name: argo.ChildName(c.InstanceID), Fleet: r.claims.Holder, Instance: c.InstanceID, Node: c.NodeName, Group: c.ASGName, Zone: c.Zone}
 }

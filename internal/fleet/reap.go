@@ -15,6 +15,8 @@ import (
 type Reaping struct {
 	OlderThan time.Duration
 	Limit     int // 0: all
+
+	templates map[string]bool // of the cluster's groups
 }
 
 // Youngest is the least that OlderThan may be: a recycle may still be at work on what was retired later.
@@ -39,7 +41,7 @@ type Reaped struct {
 // an earlier turn of the same run terminated stays in the result.
 func (r *Fleet) Reap(ctx context.Context, o Reaping) error {
 	r.Reaped = slices.DeleteFunc(r.Reaped, func(x Reaped) bool { return !x.ended || r.DryRun })
-	due, err := r.due(ctx, o)
+	due, err := r.due(ctx, &o)
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,7 @@ func (r *Fleet) Reap(ctx context.Context, o Reaping) error {
 			beyond = len(due) - n
 			break
 		}
-		x, err := r.reapOne(ctx, i, volumes[i.ID], o)
+		x, err := r.reapOne(ctx, i, volumes[i.ID], &o)
 		if err != nil {
 			failures = append(failures, err)
 		}
@@ -81,12 +83,18 @@ func (r *Fleet) Reap(ctx context.Context, o Reaping) error {
 }
 
 // due lists what may be reaped, and logs of the rest why not.
-func (r *Fleet) due(ctx context.Context, o Reaping) (due []asg.Instance, err error) {
+func (r *Fleet) due(ctx context.Context, o *Reaping) (due []asg.Instance, err error) {
 	retired, err := r.asg.Retired(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r.report.Begun = true
+	if len(retired) == 0 {
+		return nil, nil
+	}
+	if o.templates, err = r.asg.Templates(ctx, r.Cluster); err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	for _, i := range retired {
 		if !i.Of(r.Cluster) {
@@ -105,11 +113,11 @@ func (r *Fleet) due(ctx context.Context, o Reaping) (due []asg.Instance, err err
 	return due, nil
 }
 
-func (r *Fleet) whyNot(i asg.Instance, now time.Time, o Reaping) string {
+func (r *Fleet) whyNot(i asg.Instance, now time.Time, o *Reaping) string {
 	if !i.Of(r.Cluster) {
 		return "it is not tagged for cluster " + r.Cluster
 	}
-	return asg.Reapable(i, now, o.OlderThan)
+	return asg.Reapable(i, now, o.OlderThan, o.templates)
 }
 
 // volumes counts the volumes of instances, which is for people to know: without the permission the reap goes on.
@@ -127,7 +135,7 @@ func (r *Fleet) volumes(ctx context.Context, of []asg.Instance) (map[string]asg.
 }
 
 // reapOne looks at the instance again and terminates it.
-func (r *Fleet) reapOne(ctx context.Context, i asg.Instance, volumes asg.Volumes, o Reaping) (Reaped, error) {
+func (r *Fleet) reapOne(ctx context.Context, i asg.Instance, volumes asg.Volumes, o *Reaping) (Reaped, error) {
 	at, _ := i.RetiredAt() // it has been read
 	x := Reaped{InstanceID: i.ID, NodeName: i.Tags[asg.TagNode], ASGName: i.Tags[asg.TagGroup], RetiredAt: at, Outcome: "terminated"}
 	if r.DryRun {

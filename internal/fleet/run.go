@@ -49,7 +49,7 @@ func (r *Fleet) Run(ctx context.Context) error {
 		f.sizes[p.Name] = p.Size
 	}
 	if r.DryRun {
-		return f.plan()
+		return f.plan(ctx)
 	}
 	if !argo.IsWorkflow(r.claims.Workflow) {
 		return hint.Errorf("argo submit --from workflowtemplate/recycle-fleet; with --dry-run it works anywhere", "step fleet runs in a workflow, which its children belong to")
@@ -86,8 +86,12 @@ func (f *run) look(ctx context.Context) (done bool, status string, err error) {
 	if err != nil {
 		return false, "", err
 	}
+	later := ""
 	if closed == "" && len(f.waiting) > 0 {
-		if err := f.startNext(ctx); err != nil {
+		if later = f.later(ctx); later == "" {
+			err = f.startNext(ctx)
+		}
+		if err != nil {
 			return false, "", err
 		}
 	}
@@ -100,10 +104,24 @@ func (f *run) look(ctx context.Context) (done bool, status string, err error) {
 		f.log.WarnContext(ctx, "reporting progress", "err", err)
 	}
 	status = fmt.Sprintf("%d of %d recycle(s) have ended, %d in progress", ended, total, running)
-	if closed != "" {
+	switch {
+	case closed != "":
 		status += ", no more are started: " + closed
+	case later != "":
+		status += ", the next waits: " + later
 	}
 	return running == 0 && (closed != "" || len(f.waiting) == 0), status, nil
+}
+
+// later says why the next node waits: for the window, or between two nodes for the gate. "" is that it may begin.
+func (f *run) later(ctx context.Context) string {
+	if outside := f.Window.Closed(time.Now()); outside != "" {
+		return outside
+	}
+	if f.Gate == nil || len(f.children) == 0 || len(f.next(f.running())) == 0 {
+		return ""
+	}
+	return f.Gate.Closed(ctx)
 }
 
 // closed says why no more recycles are started, or "".
@@ -168,20 +186,15 @@ func (f *run) startNext(ctx context.Context) error {
 }
 
 // running are the fleet's own recycles in progress.
-func (f *run) running() (nodes []Node) {
-	for _, c := range f.children {
-		if !c.Ended {
-			nodes = append(nodes, Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
-		}
-	}
-	return nodes
+func (f *run) running() []argo.Child {
+	return slices.DeleteFunc(slices.Clone(f.children), func(c argo.Child) bool { return c.Ended })
 }
 
 // next is whose turn it is while others are in progress.
-func (f *run) next(inProgress []Node) []Candidate {
-	waiting := make([]Node, 0, len(f.waiting))
+func (f *run) next(inProgress []argo.Child) []Candidate {
+	waiting := make([]argo.Child, 0, len(f.waiting))
 	for _, c := range f.waiting {
-		waiting = append(waiting, Node{Instance: c.InstanceID, Group: c.ASGName, Zone: c.Zone})
+		waiting = append(waiting, f.child(c))
 	}
 	var next []Candidate
 	for _, n := range Next(waiting, inProgress, f.sizes, f.Limits) {
@@ -192,25 +205,6 @@ func (f *run) next(inProgress []Node) []Candidate {
 		next = next[:max(room, 0)]
 	}
 	return next
-}
-
-// inProgress are the nodes that anybody recycles now: the children of all fleets, and claims on instances.
-func (f *run) inProgress(ctx context.Context) ([]Node, error) {
-	children, err := f.argo.Running(ctx, f.claims.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	var all []Node
-	for _, c := range children {
-		all = append(all, Node{Instance: c.Instance, Group: c.Group, Zone: c.Zone})
-	}
-	records, _, err := f.claims.Records(ctx)
-	for _, r := range records {
-		if r.Live() {
-			all = append(all, Node{Instance: r.InstanceID, Group: r.Group})
-		}
-	}
-	return all, err
 }
 
 // start creates the recycle of a node, after a second look at it: it may have waited for hours. because says why it was
@@ -224,7 +218,7 @@ func (f *run) start(ctx context.Context, c Candidate, again *recheck) (because s
 		f.passOver(ctx, c, because)
 		return because, nil
 	}
-	child := argo.Child{Name: argo.ChildName(c.InstanceID), Fleet: f.claims.Holder, Instance: c.InstanceID, Node: c.NodeName, Group: c.ASGName, Zone: c.Zone}
+	child := f.child(c)
 	started, err := f.argo.Start(ctx, argo.Submission{
 		Namespace: f.claims.Namespace, Template: f.Template, Fleet: f.claims.Holder, Parent: f.ours, Child: child, Parameters: f.parameters(c),
 	})
@@ -249,7 +243,10 @@ func (f *run) passOver(ctx context.Context, c Candidate, because string) {
 }
 
 // plan says what would be started first.
-func (f *run) plan() error {
+func (f *run) plan(ctx context.Context) error {
+	if text := f.Window.Closed(time.Now()); text != "" {
+		f.report.Warn(ctx, text)
+	}
 	for _, c := range f.next(nil) {
 		f.report.Change("workflow %s: create, for instance %s (node %s): %s", argo.ChildName(c.InstanceID), c.InstanceID, c.NodeName, c.because())
 	}

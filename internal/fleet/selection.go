@@ -10,8 +10,6 @@ import (
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/node"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // inspected is all that a selection knows of one node.
@@ -97,8 +95,7 @@ func (r *Fleet) selectNodes(ctx context.Context, o Criteria) (*selection, error)
 			return nil, err
 		}
 	}
-	chosen := candidates(all, o, controlPlane, time.Now())
-	chosen = spread(chosen)
+	chosen := spread(candidates(all, o, controlPlane, time.Now()))
 	r.report.Begun = true
 	s := &selection{inventories: inventories, inspected: make(map[string]inspected, len(all)), controlPlane: controlPlane}
 	for _, i := range all {
@@ -190,7 +187,7 @@ func (r *Fleet) running(all []inspected, known map[string]asg.Launched, skip ski
 		switch {
 		case launched.Retiring:
 			skip["in progress"]++
-		case r.nodes.Verify(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: i.node.Name}}, node.NamesOf(launched.ID, launched.PrivateDNSName, r.report.Region)) != nil:
+		case !r.nodes.IsCalled(i.node.Name, node.NamesOf(launched.ID, launched.PrivateDNSName, r.report.Region)):
 			skip["named unlike their instances"]++
 		case !found || launched.State != "running":
 			skip["not running"]++
@@ -223,7 +220,7 @@ type launching struct {
 }
 
 func (r *Fleet) launching() *launching {
-	return &launching{Fleet: r, templates: asg.Templates{Reader: r.templates}, specs: map[*asg.Inventory][]asg.LaunchSpec{}}
+	return &launching{Fleet: r, templates: asg.Templates{Describe: r.asg.Instances.DescribeLaunchTemplateVersions}, specs: map[*asg.Inventory][]asg.LaunchSpec{}}
 }
 
 func (l *launching) of(ctx context.Context, inventory *asg.Inventory) ([]asg.LaunchSpec, error) {

@@ -146,7 +146,7 @@ func (f *run) verdict(ctx context.Context, c argo.Child) (NodeOutcome, error) {
 	}
 	outcome, err := f.judge(ctx, o)
 	if err == nil {
-		f.verdicts[c.UID] = NodeOutcome{InstanceID: c.Instance, Outcome: outcome, Reason: o.Message}
+		f.verdicts[c.UID] = NodeOutcome{Outcome: outcome, Reason: o.Message}
 	}
 	return f.verdicts[c.UID], err
 }

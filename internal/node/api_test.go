@@ -52,7 +52,7 @@ func (a *api) client(t *testing.T, log *slog.Logger) *node.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &node.Client{Nodes: api.Nodes(), Events: api.Events("default"), Log: log}
+	return &node.Client{Nodes: api.Nodes(), Events: func(namespace string) node.EventAPI { return api.Events(namespace) }, Log: log}
 }
 
 // touch changes a node as somebody else would.

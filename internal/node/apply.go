@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -159,15 +160,29 @@ const maxMessage = 1024
 
 func (c *Client) event(ctx context.Context, n *corev1.Node, kind, reason, message string) {
 	message = strings.ToValidUTF8(message[:min(len(message), maxMessage)], "")
-	now := metav1.Now()
+	if c.Told != nil {
+		c.Told(ctx, n.Name, kind, reason, message)
+	}
+	of := corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: types.UID(n.Name)} // kubectl and the kubelet use the name as UID here
+	c.record(ctx, of, kind, reason, message)
+}
+
+// PodWarning records an Event of type Warning on a pod that holds up a recycle, for kubectl describe pod.
+func (c *Client) PodWarning(ctx context.Context, p *corev1.Pod, reason, message string) {
+	of := corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: p.Namespace, Name: p.Name, UID: p.UID, ResourceVersion: p.ResourceVersion}
+	c.record(ctx, of, corev1.EventTypeWarning, reason, strings.ToValidUTF8(message[:min(len(message), maxMessage)], ""))
+}
+
+func (c *Client) record(ctx context.Context, of corev1.ObjectReference, kind, reason, message string) {
+	namespace, now := cmp.Or(of.Namespace, metav1.NamespaceDefault), metav1.Now()
 	event := &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{GenerateName: n.Name + ".", Namespace: metav1.NamespaceDefault},
-		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: types.UID(n.Name)}, // kubectl and the kubelet use the name as UID here
+		ObjectMeta:     metav1.ObjectMeta{GenerateName: of.Name + ".", Namespace: namespace},
+		InvolvedObject: of,
 		Reason:         reason, Message: message, Type: kind,
 		Source:         corev1.EventSource{Component: "eks-recycle"},
 		FirstTimestamp: now, LastTimestamp: now, Count: 1,
 	}
-	if _, err := c.Events.Create(ctx, event, metav1.CreateOptions{}); err != nil {
-		c.Log.WarnContext(ctx, "recording event", "node", n.Name, "reason", reason, "err", err)
+	if _, err := c.Events(namespace).Create(ctx, event, metav1.CreateOptions{}); err != nil {
+		c.Log.WarnContext(ctx, "recording event", "kind", of.Kind, "name", of.Name, "reason", reason, "err", err)
 	}
 }

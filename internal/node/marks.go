@@ -82,6 +82,12 @@ func Interrupted(workflow string, at time.Time) Mark {
 // IsInterrupted reports whether Interrupted holds.
 func IsInterrupted(n *corev1.Node) bool { return n.Annotations[AnnotationInterruption] != "" }
 
+// InterruptedAt is when AWS gave notice, or the zero time if it gave none or that is not known.
+func InterruptedAt(n *corev1.Node) time.Time {
+	at, _ := time.Parse(time.RFC3339, n.Annotations[AnnotationInterruption])
+	return at
+}
+
 // IsCordoned reports whether Cordoned holds.
 func IsCordoned(n *corev1.Node) bool {
 	return n.Spec.Unschedulable && hasTaint(n, corev1.TaintEffectNoSchedule)
@@ -106,9 +112,6 @@ func Replaces(id string) Mark {
 		n.Annotations[scaleDownDisabled] = "true"
 	}
 }
-
-// ReplacementFor returns the instance whose place the Node took, or "".
-func ReplacementFor(n *corev1.Node) string { return n.Labels[LabelReplaces] }
 
 // Released undoes Replaces(id) once the recycle is over. A Node that is itself leaving by now keeps its protection.
 func Released(id string) Mark {

@@ -41,10 +41,12 @@ type EventAPI interface {
 // Client reads and changes the Nodes of one cluster. Events are those of the namespace default, where a Node's are.
 type Client struct {
 	Nodes   API
-	Events  EventAPI
+	Events  func(namespace string) EventAPI
 	Version func(context.Context) (*version.Info, error) // of the API server
 	AnyName bool                                         // nodes have names of their own: the setting of an installation
 	Log     *slog.Logger
+	// Told gets what is recorded of a Node, too; nil is nobody.
+	Told func(ctx context.Context, node, kind, reason, message string)
 }
 
 // InstanceID returns the EC2 instance id in a providerID of the form aws:///<zone>/<instance-id>, or "". Other forms
@@ -92,6 +94,20 @@ func (c *Client) Get(ctx context.Context, name string) (*corev1.Node, error) {
 // nodesAPage keeps a search of a big cluster within some megabytes: a Node lists its images and can have 20 KiB.
 const nodesAPage = 100
 
+// each reads the Nodes that a label selector matches, page by page; an empty one matches all.
+func (c *Client) each(ctx context.Context, selector string, do func(*corev1.Node)) error {
+	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
+		return c.Nodes.List(ctx, opts)
+	}))
+	pages.PageSize, pages.PageBufferSize = nodesAPage, 1
+	return pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(item runtime.Object) error {
+		if n, ok := item.(*corev1.Node); ok {
+			do(n)
+		}
+		return nil
+	})
+}
+
 // Find returns the Node of an instance, or nil if the cluster has none. It is one of the given names, which EC2 gives the
 // instance: a kubelet can claim any providerID for its Node, but not another Node's name. With AnyName the name does not matter,
 // and all Nodes are read, page by page: no selector reaches a providerID. Several Nodes of one instance are an error then.
@@ -113,15 +129,10 @@ func (c *Client) Find(ctx context.Context, id string, names []string) (*corev1.N
 		return nil, nil //nolint:nilnil // no Node is an answer, not an error
 	}
 	var found []*corev1.Node
-	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
-		return c.Nodes.List(ctx, opts)
-	}))
-	pages.PageSize, pages.PageBufferSize = nodesAPage, 1 // Nodes are big, and the step's memory is small
-	err := pages.EachListItem(ctx, metav1.ListOptions{}, func(item runtime.Object) error {
-		if n, ok := item.(*corev1.Node); ok && InstanceID(n.Spec.ProviderID) == id {
+	err := c.each(ctx, "", func(n *corev1.Node) {
+		if InstanceID(n.Spec.ProviderID) == id {
 			found = append(found, n)
 		}
-		return nil
 	})
 	switch {
 	case err != nil:
@@ -134,9 +145,15 @@ func (c *Client) Find(ctx context.Context, id string, names []string) (*corev1.N
 	return found[0], nil
 }
 
+// IsCalled reports whether the name is one that EC2 gives the instance, or names do not matter. Without it, what a Node says of its
+// instance is what its kubelet says.
+func (c *Client) IsCalled(name string, names []string) bool {
+	return c.AnyName || slices.Contains(names, name)
+}
+
 // Verify refuses a Node whose name is none that EC2 gives its instance, unless AnyName is set.
 func (c *Client) Verify(n *corev1.Node, names []string) error {
-	if c.AnyName || slices.Contains(names, n.Name) {
+	if c.IsCalled(n.Name, names) {
 		return nil
 	}
 	return hint.Errorf("if nodes of this cluster have names of their own, set EKS_RECYCLE_NODE_NAMES=any for the installation; otherwise find out who made this Node",

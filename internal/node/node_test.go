@@ -93,7 +93,7 @@ func client(nodes ...*corev1.Node) (*node.Client, *fake.Clientset) {
 			panic(err)
 		}
 	}
-	return &node.Client{Nodes: kube.CoreV1().Nodes(), Events: kube.CoreV1().Events("default"), Log: slog.New(slog.DiscardHandler)}, kube
+	return &node.Client{Nodes: kube.CoreV1().Nodes(), Events: func(namespace string) node.EventAPI { return kube.CoreV1().Events(namespace) }, Log: slog.New(slog.DiscardHandler)}, kube
 }
 
 // requests lists verbs of the calls made so far.

@@ -3,13 +3,13 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/version"
-	"k8s.io/client-go/tools/pager"
+
+	"github.com/eks-recycle/eks-recycle/internal/hint"
 )
 
 // What people write on a Node for a selection to read.
@@ -28,6 +28,18 @@ type Condition struct {
 
 func (c Condition) String() string { return string(c.Type) + "=" + string(c.Status) }
 
+// ParseCondition reads TYPE, which means TYPE=True, or TYPE=STATUS.
+func ParseCondition(text string) (Condition, error) {
+	kind, status, given := strings.Cut(text, "=")
+	if !given {
+		status = string(corev1.ConditionTrue)
+	}
+	if kind == "" || !slices.Contains([]string{"True", "False", "Unknown"}, status) {
+		return Condition{}, hint.Errorf("for example MemoryPressure, or Ready=Unknown", "condition %q is malformed: it is TYPE, or TYPE=STATUS with the status True, False or Unknown", text)
+	}
+	return Condition{corev1.NodeConditionType(kind), corev1.ConditionStatus(status)}, nil
+}
+
 // Info is what a selection keeps of a Node: some hundred bytes of some twenty thousand.
 type Info struct {
 	Name, InstanceID string
@@ -38,23 +50,12 @@ type Info struct {
 	Conditions       []Condition // that hold, of those asked for
 }
 
-// Infos reads the Nodes that a label selector matches, page by page; an empty one matches all.
-func (c *Client) Infos(ctx context.Context, selector string, conditions []Condition) ([]Info, error) {
-	var facts []Info
-	pages := pager.New(pager.SimplePageFunc(func(opts metav1.ListOptions) (runtime.Object, error) {
-		return c.Nodes.List(ctx, opts)
-	}))
-	pages.PageSize, pages.PageBufferSize = nodesAPage, 1 // as in Find
-	err := pages.EachListItem(ctx, metav1.ListOptions{LabelSelector: selector}, func(item runtime.Object) error {
-		if n, ok := item.(*corev1.Node); ok {
-			facts = append(facts, InfoOf(n, conditions))
-		}
-		return nil
-	})
-	if err != nil {
+// Infos reads the Nodes that a label selector matches; an empty one matches all.
+func (c *Client) Infos(ctx context.Context, selector string, conditions []Condition) (infos []Info, err error) {
+	if err := c.each(ctx, selector, func(n *corev1.Node) { infos = append(infos, InfoOf(n, conditions)) }); err != nil {
 		return nil, fmt.Errorf("listing nodes: %w", err)
 	}
-	return facts, nil
+	return infos, nil
 }
 
 // InfoOf is what a selection reads of one Node.

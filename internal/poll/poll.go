@@ -4,6 +4,7 @@
 package poll
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (l Loop) Until(ctx context.Context, condition Condition) error {
 		case errors.As(err, &inner) && !l.transient(err):
 			return err
 		case ctx.Err() != nil && (err != nil || !done):
-			return NotDone(ctx, orElse(status, last))
+			return NotDone(ctx, cmp.Or(status, last))
 		case l.transient(err):
 			if !failing {
 				l.Log.WarnContext(ctx, "retrying with back-off", "err", err)
@@ -109,21 +110,19 @@ func (l Loop) lengthen(pause time.Duration) time.Duration {
 }
 
 func (l Loop) sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-timer.C:
-		return true
+	case <-time.After(d):
 	case <-l.Wake:
-		return true
 	}
+	return true
 }
 
-func orElse(s, fallback string) string {
-	if s == "" {
-		return fallback
+// Offer sends a value unless one waits already that was not received: it says as much.
+func Offer[T any](to chan<- T, value T) {
+	select {
+	case to <- value:
+	default:
 	}
-	return s
 }

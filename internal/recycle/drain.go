@@ -3,7 +3,6 @@ package recycle
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -18,11 +17,8 @@ import (
 // Drain waits for the pods that matter. It touches none.
 func (r *Recycle) Drain(ctx context.Context) error {
 	s, err := r.locate(ctx)
-	if errors.Is(err, errGone) {
-		return r.report.Done("%v", errGone)
-	}
 	if err != nil {
-		return err
+		return r.doneIfGone(err)
 	}
 	if r.DryRun {
 		return r.planDrain(ctx, s.node)
@@ -48,6 +44,9 @@ func (r *Recycle) Drain(ctx context.Context) error {
 		case err != nil:
 			return err
 		case result.TimedOut && !r.EvictOnTimeout:
+			for _, p := range result.Left[:min(len(result.Left), maxWarned)] {
+				r.nodes.PodWarning(ctx, p, "RecycleTimedOut", fmt.Sprintf("node %s is being recycled, and this pod still ran %s: the node stays cordoned", n.Name, end.text))
+			}
 			r.nodes.WarningEvent(ctx, n, "RecycleTimedOut", fmt.Sprintf("%d pod(s) still ran %s", len(result.Left), end.text))
 			return stillRun(n.Name, result.Left, end)
 		case result.TimedOut:
@@ -58,6 +57,9 @@ func (r *Recycle) Drain(ctx context.Context) error {
 		return r.report.Done("node %s is drained, waited for %s", n.Name, r.Pods)
 	})
 }
+
+// maxWarned is on how many pods a recycle warns.
+const maxWarned = 10
 
 // draining writes down when the wait for pods began, and for which.
 func (r *Recycle) draining(ctx context.Context) error {
@@ -87,11 +89,14 @@ func (r *Recycle) planDrain(ctx context.Context, n *corev1.Node) error {
 }
 
 func (r *Recycle) waiting(left []*corev1.Pod) {
-	var names []string
-	for _, p := range left {
+	r.report.Waiting(podNames(left))
+}
+
+func podNames(pods []*corev1.Pod) (names []string) {
+	for _, p := range pods {
 		names = append(names, p.Namespace+"/"+p.Name)
 	}
-	r.report.Waiting(names)
+	return names
 }
 
 // reportPods logs the pods waited for, oldest first, and writes Argo's progress file.
@@ -113,8 +118,9 @@ type ending struct {
 	text, advice string
 }
 
-// noMaxWait is that of a run which was given none, as the exit handler of a lifecycle hook.
-const noMaxWait = 14 * 24 * time.Hour
+// LongestWait is how long pods can be waited for: Argo's retries and the deadlines of the templates are made for it. A run that is
+// given no time, as the exit handler of a lifecycle hook, waits so long.
+const LongestWait = 14 * 24 * time.Hour
 
 // drainEnds counts from the first attempt of the first workflow, or from the lifecycle event if its hook waits less long. Of
 // the hook's time it leaves a tenth, 15 minutes at most, to evict what is left. Nothing has begun without a time.
@@ -124,14 +130,14 @@ func (r *Recycle) drainEnds(record claim.Record) ending {
 		started = time.Now()
 	}
 	end := ending{
-		at: started.Add(cmp.Or(r.MaxWait, noMaxWait)), text: "after " + r.MaxWait.String(),
+		at: started.Add(cmp.Or(r.MaxWait, LongestWait)), text: "after " + r.MaxWait.String(),
 		advice: "submit again with a longer max-wait, or with on-timeout=evict; step restore brings the node back",
 	}
-	if r.hook == nil {
+	if r.hook == nil || r.retains {
 		return end
 	}
 	end.advice = "on-timeout=evict would have evicted them; on-failure says whether the instance waits on until the hook's heartbeat timeout"
-	last := r.hookEnds(started).Add(-min(r.hook.Global/10, 15*time.Minute))
+	last := r.hookGivenUp(started)
 	if last.Before(end.at) {
 		end.at, end.hook = last, true
 		end.text = fmt.Sprintf("when the %s that lifecycle hook %s waits in all are nearly over", r.hook.Global, r.Hook.Name)

@@ -17,17 +17,14 @@ import (
 )
 
 // Evict takes the Node out of service load balancers, evicts what is left on it, and waits until the volumes of what went are
-// free.
+// free. It does so inside of the maintenance window; when that closes it waits for the next one.
 func (r *Recycle) Evict(ctx context.Context) error {
 	if r.KeepPods {
 		return r.report.Done("evict=false: what is left goes down with the instance")
 	}
 	s, err := r.locate(ctx)
-	if errors.Is(err, errGone) {
-		return r.report.Done("%v", errGone)
-	}
 	if err != nil {
-		return err
+		return r.doneIfGone(err)
 	}
 	eviction := drain.Eviction{Selection: r.Pods, ThenEvict: r.EvictOnTimeout, Timeout: r.EvictTimeout}
 	if r.DryRun {
@@ -39,7 +36,19 @@ func (r *Recycle) Evict(ctx context.Context) error {
 	if err := checkCordoned(s); err != nil {
 		return err
 	}
-	return r.goesOn(ctx, s, func(ctx context.Context) error {
+	if r.closed() {
+		err := r.goesOn(ctx, s, func(ctx context.Context) error {
+			if err := r.evicting(ctx, r.held.Taken); err != nil {
+				return err
+			}
+			return r.awaitWindow(ctx)
+		})
+		if err != nil {
+			return err
+		}
+		return r.Evict(ctx)
+	}
+	err = r.goesOn(ctx, s, func(ctx context.Context) error {
 		n, err := r.requireCordoned(ctx, s)
 		if err != nil {
 			return err
@@ -49,6 +58,10 @@ func (r *Recycle) Evict(ctx context.Context) error {
 		}
 		return r.evict(ctx, n, eviction)
 	})
+	if errors.Is(err, errClosed) {
+		return r.Evict(ctx)
+	}
+	return err
 }
 
 func (r *Recycle) evict(ctx context.Context, n *corev1.Node, e drain.Eviction) error {
@@ -57,11 +70,12 @@ func (r *Recycle) evict(ctx context.Context, n *corev1.Node, e drain.Eviction) e
 	}
 	end := r.drainEnds(r.held.Record())
 	e.Until = end.at
-	e.Since = r.held.Record().EvictedLast
+	e.Since, e.Closed = r.idleSince(), r.closed
 	e.Progress = func(ctx context.Context) error {
 		return r.evicting(ctx, time.Since(r.held.Record().EvictedLast) >= time.Minute)
 	}
-	e.Stalled = func(ctx context.Context, status string) {
+	e.Stalled = func(ctx context.Context, status string, blocked []drain.Blocked) {
+		r.warnPods(ctx, n, blocked)
 		r.nodes.WarningEvent(ctx, n, "RecycleBlocked", fmt.Sprintf("no pod has gone for half of the evict-timeout of %s; then the recycle fails: %s", r.EvictTimeout, status))
 	}
 	out, err := r.pods.Evict(ctx, r.host(n), e)
@@ -69,9 +83,12 @@ func (r *Recycle) evict(ctx context.Context, n *corev1.Node, e drain.Eviction) e
 	switch {
 	case err != nil:
 		return err
+	case out.Closed:
+		return errClosed
 	case len(out.Late) > 0:
 		return stillRun(n.Name, out.Late, end)
 	case out.TimedOut:
+		r.warnPods(ctx, n, out.Blocking)
 		r.nodes.WarningEvent(ctx, n, "RecycleBlocked", "no pod has gone for "+r.EvictTimeout.String()+": "+out.Blocked)
 		return hint.Errorf("let the budget or the webhook allow it, delete the pods, or choose evict=false, then submit again; step restore brings the node back",
 			"evicting the pods of node %q: none has gone for %s: %s", n.Name, r.EvictTimeout, out.Blocked)
@@ -84,6 +101,13 @@ func (r *Recycle) evict(ctx context.Context, n *corev1.Node, e drain.Eviction) e
 	return r.report.Done("node %s is empty", n.Name)
 }
 
+// warnPods warns on the pods that hold up an eviction: their owners look at pods, not at Nodes.
+func (r *Recycle) warnPods(ctx context.Context, n *corev1.Node, blocked []drain.Blocked) {
+	for _, b := range blocked {
+		r.nodes.PodWarning(ctx, b.Pod, "RecycleBlocked", fmt.Sprintf("node %s is being recycled, and this pod %s", n.Name, b.Why))
+	}
+}
+
 // evicting writes down when a pod went last, or that the eviction begins, or begins anew after it was parked.
 func (r *Recycle) evicting(ctx context.Context, anew bool) error {
 	return r.held.Update(ctx, func(record *claim.Record) {
@@ -91,6 +115,15 @@ func (r *Recycle) evicting(ctx context.Context, anew bool) error {
 			record.EvictedLast = time.Now().UTC().Truncate(time.Second)
 		}
 	})
+}
+
+// idleSince is when a pod went last, as if the maintenance window had been open ever since: only time inside of it counts.
+func (r *Recycle) idleSince() time.Time {
+	now, last := time.Now(), r.held.Record().EvictedLast
+	if oldest := now.Add(-2 * LongestWait); last.Before(oldest) { // a record may say anything
+		last = oldest
+	}
+	return now.Add(-r.Maintenance.Within(last, now))
 }
 
 // sayEvicted says what came of an eviction, and which pods it passed over.
@@ -155,6 +188,7 @@ func (r *Recycle) mayEvictAll(record *claim.Record) bool {
 }
 
 func (r *Recycle) planEvict(ctx context.Context, n *corev1.Node, e drain.Eviction) error {
+	r.warnClosed(ctx)
 	left, blocked, err := r.pods.Evictees(ctx, r.host(n), e)
 	if err != nil {
 		return err

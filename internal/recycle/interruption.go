@@ -13,48 +13,35 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
-// Interruption says when EC2 gave notice, and how long the instance has from then. No notice means that nobody knows: EC2
-// recommends only that it be replaced.
-type Interruption struct {
-	NoticedAt time.Time
-	Notice    time.Duration
-}
+// notice is how long before an interruption EC2 tells of it
+// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html).
+const notice = 2 * time.Minute
 
-// errTaken ends a leave when the instance is taken.
+// errTaken ends the step when the instance is taken.
 var errTaken = errors.New("the notice is over")
 
-// lateNotice is how long a leave goes on whose notice is over before it began: the instance is still there, after all.
+// lateNotice is how long the step goes on whose notice is over before it began: the instance is still there, after all.
 const lateNotice = 30 * time.Second
 
-// Interrupt cordons a Node at once and evicts what can move. It takes no claim: the instance goes, even if others work on it. With
-// a deadline it tells the pods that matter when their grace period just fits, and without one it leaves them to finish.
+// Interrupt cordons a Node at once and evicts what can move. It takes no claim: the instance goes, even if others work on it. The
+// pods that matter are told when their grace period just fits into the rest of the notice.
 func (r *Recycle) Interrupt(ctx context.Context) error {
 	s, err := r.locate(ctx)
-	if errors.Is(err, errGone) {
-		return r.report.Done("%v", errGone)
-	}
 	if err != nil {
-		return err
+		return r.doneIfGone(err)
 	}
 	n := s.node
-	eviction := drain.Eviction{Selection: r.Pods, Unwaited: r.Notice.Notice == 0}
-	if r.Notice.Notice == 0 {
-		if err := r.willBeReplaced(ctx, n); err != nil {
-			return err
-		}
-	} else {
-		eviction.By = r.Notice.NoticedAt.Add(r.Notice.Notice)
-		if late := time.Since(eviction.By); late > 0 {
-			r.report.Warn(ctx, fmt.Sprintf("the notice for instance %s was over %s ago", r.report.InstanceID, late.Round(time.Second)))
-			eviction.By = time.Now().Add(lateNotice)
-		}
+	eviction := drain.Eviction{Selection: r.Pods, By: r.NoticedAt.Add(notice)}
+	if late := time.Since(eviction.By); late > 0 {
+		r.report.Warn(ctx, fmt.Sprintf("the notice for instance %s was over %s ago", r.report.InstanceID, late.Round(time.Second)))
+		eviction.By = time.Now().Add(lateNotice)
 	}
 	if r.DryRun {
 		r.report.Change("node %s: cordon, taint %s:NoSchedule, take out of load balancers", n.Name, node.TaintLeaving)
 		return r.planEvict(ctx, n, eviction)
 	}
 	n, err = r.nodes.Apply(ctx, n, func(n *corev1.Node) {
-		node.Interrupted(r.claims.Workflow, r.Notice.NoticedAt)(n)
+		node.Interrupted(r.claims.Workflow, r.NoticedAt)(n)
 		node.OutOfBalancers(n)
 	})
 	if err != nil {
@@ -65,14 +52,9 @@ func (r *Recycle) Interrupt(ctx context.Context) error {
 }
 
 func (r *Recycle) empty(ctx context.Context, n *corev1.Node, e drain.Eviction) error {
-	until := ctx
-	if !e.By.IsZero() {
-		var cancel context.CancelFunc
-		until, cancel = context.WithDeadlineCause(ctx, e.By, errTaken)
-		defer cancel()
-	}
+	until, cancel := context.WithDeadlineCause(ctx, e.By, errTaken)
+	defer cancel()
 	out, err := r.pods.Evict(until, r.host(n), e)
-	evicted := out.Evicted
 	r.sayEvicted(ctx, n, out)
 	switch {
 	case errors.Is(err, errTaken) && ctx.Err() == nil:
@@ -81,27 +63,6 @@ func (r *Recycle) empty(ctx context.Context, n *corev1.Node, e drain.Eviction) e
 	case err != nil:
 		return err
 	}
-	now, err := r.pods.Left(ctx, r.host(n), r.Pods)
-	if err != nil {
-		return err
-	}
-	r.waiting(now.Left)
-	if left := now.Left; len(left) > 0 {
-		return r.report.Done("node %s is closed and %d pod(s) evicted; %d pod(s) finish by themselves: %s", n.Name, evicted, len(left), drain.Describe(left))
-	}
-	return r.report.Done("node %s is closed and empty, %d pod(s) evicted", n.Name, evicted)
-}
-
-// willBeReplaced refuses a node that nobody replaces: closing it without a deadline would cost its group capacity for as long as
-// EC2 leaves the instance running.
-func (r *Recycle) willBeReplaced(ctx context.Context, n *corev1.Node) error {
-	target, err := r.asg.Lookup(ctx, r.report.InstanceID, "")
-	if err != nil {
-		return err
-	}
-	if target.Group == nil || target.Group.Rebalances || !target.IsServing() {
-		return nil
-	}
-	return hint.Errorf("turn Capacity Rebalancing on, or have the Sensor start recycle-node for recommendations",
-		"node %q is left open: EC2 recommends to replace it, but Auto Scaling group %q would not", n.Name, target.Group.Name)
+	r.waiting(nil)
+	return r.report.Done("node %s is cordoned and empty, %d pod(s) evicted", n.Name, out.Evicted)
 }

@@ -4,7 +4,6 @@
 package recycle
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -16,25 +15,8 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/node"
 	"github.com/eks-recycle/eks-recycle/internal/poll"
 	"github.com/eks-recycle/eks-recycle/internal/report"
+	"github.com/eks-recycle/eks-recycle/internal/window"
 )
-
-// Step is one step of a recycle.
-type Step struct {
-	Name string
-	Run  func(*Recycle, context.Context) error
-}
-
-// Steps are those of a recycle in their order. Settle comes last, as the exit handler, whatever came of the others.
-func Steps() []Step {
-	return []Step{
-		{"standby", (*Recycle).Standby},
-		{"taint", (*Recycle).Taint},
-		{"drain", (*Recycle).Drain},
-		{"evict", (*Recycle).Evict},
-		{"retire", (*Recycle).Retire},
-		{"settle", (*Recycle).Settle},
-	}
-}
 
 // Request is what one recycle needs to know. Exactly one of InstanceID and Node is given; for a sweep, none.
 type Request struct {
@@ -51,9 +33,10 @@ type Request struct {
 	WorkflowStatus     string // how the workflow ended; for Settle and Complete
 	DryRun             bool
 	Window             time.Duration // of one attempt
+	Maintenance        window.Window // outside of which no pod is evicted and no instance taken away; for Evict and Retire of what no hook began
 	ProgressFile       string
-	Hook               Hook         // that keeps the instance waiting, if one began this
-	Notice             Interruption // if one began this
+	Hook               Hook      // that keeps the instance waiting, if one began this
+	NoticedAt          time.Time // when EC2 told of a Spot interruption; for Interrupt
 }
 
 // Recycle is one run of one step. Claims names who runs it.
@@ -73,6 +56,7 @@ type Recycle struct {
 	missing            map[string]time.Time // since when something could not be found that another source knows
 	hook               *asg.Hook            // that keeps the instance waiting, once it is read
 	nextBeat           time.Time            // when its next heartbeat is due
+	retains            bool                 // the group, an instance whose hook is abandoned
 	noAction           time.Time            // since when AWS knows no lifecycle action
 	swept              []Leftover           // settled by earlier turns of a sweep
 }
@@ -91,6 +75,9 @@ type Clients struct {
 
 // New makes a recycle. It asks nobody for anything.
 func New(request Request, c Clients, out *report.Report) *Recycle {
+	if request.Hook.Name != "" {
+		request.Maintenance = window.Window{} // AWS does not wait
+	}
 	r := &Recycle{
 		Request: request, asg: &c.AWS, nodes: c.Nodes, pods: c.Pods, claims: c.Claims, argo: c.Argo,
 		wait: c.AWS.Wait, log: out.Log, report: out, missing: map[string]time.Time{},

@@ -11,6 +11,7 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
 	"github.com/eks-recycle/eks-recycle/internal/node"
+	"github.com/eks-recycle/eks-recycle/internal/poll"
 )
 
 // candidates looks for the replacement's Node among the instances that joined the group.
@@ -30,7 +31,7 @@ func (r *Recycle) candidates(s subject) *candidates {
 // follow watches the Nodes of the instances that come, under the names that they can have, and wakes the wait when one can serve.
 // The watches last as long as watching.
 func (c *candidates) follow(watching, ctx context.Context, h asg.Handover) error {
-	coming := slices.Clone(h.Coming)
+	coming := slices.Clone(h.Booting)
 	for _, m := range h.Candidates {
 		coming = append(coming, m.ID)
 	}
@@ -46,10 +47,7 @@ func (c *candidates) follow(watching, ctx context.Context, h asg.Handover) error
 		for _, name := range c.names[id] {
 			go func() {
 				if c.nodes.AwaitUsable(watching, name, c.instead) {
-					select {
-					case c.wake <- struct{}{}:
-					default:
-					}
+					poll.Offer(c.wake, struct{}{})
 				}
 			}()
 		}

@@ -2,6 +2,7 @@ package recycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,19 +16,26 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/node"
 )
 
-// Retire takes the instance out of its group, stops or terminates it, and deletes its Node.
+// Retire takes the instance out of its group, stops or terminates it, and deletes its Node. It begins inside of the maintenance
+// window. What has begun is brought to its end.
 func (r *Recycle) Retire(ctx context.Context) error {
 	s, err := r.lookup(ctx)
 	if err != nil {
 		return err
 	}
 	if r.DryRun {
-		return r.planRetire(s)
+		return r.planRetire(ctx, s)
 	}
 	if err := mayRetire(s); err != nil {
 		return err
 	}
-	return r.goesOn(ctx, s, func(ctx context.Context) error {
+	if !s.stage.forward() && r.closed() {
+		if err := r.goesOn(ctx, s, r.awaitWindow); err != nil {
+			return err
+		}
+		return r.Retire(ctx)
+	}
+	err = r.goesOn(ctx, s, func(ctx context.Context) error {
 		if !s.stage.forward() {
 			if s.node, err = r.requireCordoned(ctx, s); err != nil {
 				return err
@@ -35,6 +43,10 @@ func (r *Recycle) Retire(ctx context.Context) error {
 		}
 		return r.finish(ctx, s)
 	})
+	if errors.Is(err, errClosed) {
+		return r.Retire(ctx)
+	}
+	return err
 }
 
 // mayRetire refuses what no standby step has prepared.
@@ -69,6 +81,9 @@ func (r *Recycle) finish(ctx context.Context, s subject) error {
 	if s.Group != nil {
 		if err := r.finalPodCheck(ctx, s.node); err != nil {
 			return err
+		}
+		if !s.stage.forward() && r.closed() { // pods were waited for
+			return errClosed
 		}
 		terminates, err := r.detach(ctx, s, replacement)
 		if err != nil {
@@ -135,7 +150,7 @@ func (r *Recycle) detach(ctx context.Context, s subject, replacement string) (te
 	}
 	err = r.held.Update(ctx, func(record *claim.Record) {
 		if record.RetiringSince.IsZero() {
-			record.RetiringSince, record.Action = now, r.Action.String()
+			record.RetiringSince, record.Action = now, string(r.Action)
 		}
 	})
 	if err != nil {
@@ -147,7 +162,7 @@ func (r *Recycle) detach(ctx context.Context, s subject, replacement string) (te
 			return false, err
 		}
 	}
-	after, terminates, err := r.asg.Detach(ctx, before, id, r.Action == asg.Terminate{} || s.Instance.Gone(), r.podCheck(s.node))
+	after, terminates, err := r.asg.Detach(ctx, before, id, r.Action == asg.Terminate || s.Instance.Gone(), r.podCheck(s.node))
 	if err != nil {
 		return false, err
 	}
@@ -184,7 +199,8 @@ func (r *Recycle) releaseReplacements(ctx context.Context, id string) error {
 	return nil
 }
 
-func (r *Recycle) planRetire(s subject) error {
+func (r *Recycle) planRetire(ctx context.Context, s subject) error {
+	r.warnClosed(ctx)
 	if s.Group != nil {
 		r.report.Change("instance %s: tag %s, detach from Auto Scaling group %s without decrementing its desired capacity %d", s.Instance.ID, asg.TagRetiredAt, s.Group.Name, s.Group.Desired)
 	}
@@ -205,7 +221,7 @@ func (r *Recycle) asRecorded(record claim.Record) error {
 		r.EvictOnTimeout = record.OnTimeout == "evict"
 	}
 	pods, err := drain.ParseSelection(record.LabelSelector, record.Namespaces)
-	pods.Disruptable = record.Disruptable
+	pods.Disruptable, pods.Own = record.Disruptable, r.Pods.Own
 	if err != nil {
 		return err
 	}

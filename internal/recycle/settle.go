@@ -140,7 +140,7 @@ func (r *Recycle) settleOnStandby(ctx context.Context, s subject) error {
 	if node.IsCordoned(s.node) {
 		state = "cordoned"
 	}
-	r.nodes.Event(ctx, s.node, "RecycleStopped", fmt.Sprintf("%s ended early; the node stays on standby, capacity is whole", r.claims.Workflow))
+	r.nodes.WarningEvent(ctx, s.node, "RecycleStopped", fmt.Sprintf("%s ended early; the node stays on standby, capacity is whole", r.claims.Workflow))
 	r.report.Warn(ctx, fmt.Sprintf("node %s stays %s on standby: its replacement is in service, so capacity is whole", s.node.Name, state))
 	return r.report.Done("node %s stays on standby: submit the same workflow again to go on, or bring the node back: step restore --instance-id %s", s.node.Name, id)
 }
@@ -173,7 +173,7 @@ func (r *Recycle) settled(ctx context.Context, s subject) (replaced bool, err er
 			return false, "", err
 		}
 		replaced = came.serves != nil && !came.short
-		coming := h.Booting > 0 || h.Lifecycle == asg.EnteringStandby || (len(h.Candidates) > 0 && r.timeout("") == nil)
+		coming := len(h.Booting) > 0 || h.Lifecycle == asg.EnteringStandby || (len(h.Candidates) > 0 && r.timeout("") == nil)
 		return replaced || !coming, h.Describe(s.Instance.ID, ""), nil
 	})
 	return replaced, err

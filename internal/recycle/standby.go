@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/eks-recycle/eks-recycle/internal/asg"
 	"github.com/eks-recycle/eks-recycle/internal/claim"
@@ -92,15 +93,17 @@ func (r *Recycle) begin(ctx context.Context, s subject) error {
 	})
 }
 
-// write keeps what the recycle is asked for, for a run that has to finish what the workflow began.
+// write keeps what the recycle is asked for, for a run that has to finish what the workflow began, and for people.
 func (r Request) write(record *claim.Record) {
+	record.ReplacementTimeout, record.MaxWait, record.EvictTimeout = metav1.Duration{Duration: r.ReplacementTimeout}, metav1.Duration{Duration: r.MaxWait}, metav1.Duration{Duration: r.EvictTimeout}
+	record.Window = r.Maintenance.String()
 	record.Disruptable = r.Pods.Disruptable
 	record.LabelSelector, record.Namespaces, record.OnTimeout = r.Pods.Labels(), strings.Join(r.Pods.Namespaces, ","), "fail"
 	if r.EvictOnTimeout {
 		record.OnTimeout = "evict"
 	}
-	if r.Action != nil {
-		record.Action = r.Action.String()
+	if r.Action != "" {
+		record.Action = string(r.Action)
 	}
 }
 
@@ -217,7 +220,7 @@ func (r *Recycle) awaitReplacement(ctx context.Context, s subject) error {
 			return false, "", err
 		}
 		var failure string
-		if len(h.Candidates) == 0 && h.Booting == 0 && time.Since(r.held.Record().WaitingSince) > launchesWithin {
+		if len(h.Candidates) == 0 && len(h.Booting) == 0 && time.Since(r.held.Record().WaitingSince) > launchesWithin {
 			if failure, err = r.asg.FailedLaunch(ctx, group); err != nil {
 				return false, "", err
 			}

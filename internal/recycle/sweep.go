@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -17,13 +18,14 @@ import (
 	"github.com/eks-recycle/eks-recycle/internal/report"
 )
 
-// Leftover is what a recycle left that no workflow works on any more. Settled says that the sweep put it right.
+// Leftover is what a recycle left that no workflow works on any more. Settled says that the sweep put it right; Parked, that a
+// person has to decide on it.
 type Leftover struct {
 	InstanceID, NodeName string
 	Workflow             string
 	What                 []string // that was found
 	Outcome              string
-	settled              bool
+	Settled, Parked      bool
 }
 
 // Sweep finds the records of workflows that were terminated or deleted, and settles them as their exit handlers would have; and
@@ -35,7 +37,7 @@ func (r *Recycle) Sweep(ctx context.Context) (remaining []Leftover, err error) {
 	if err != nil {
 		return remaining, err
 	}
-	r.report.Begun = true
+	r.report.Begun, r.report.InProgress = true, nil
 	var failures []error
 	add := func(l Leftover, err error) {
 		if err != nil {
@@ -47,7 +49,7 @@ func (r *Recycle) Sweep(ctx context.Context) (remaining []Leftover, err error) {
 		}
 		r.log.InfoContext(ctx, "left behind", "instance", l.InstanceID, "node", l.NodeName, "workflow", l.Workflow, "what", strings.Join(l.What, ", "), "outcome", l.Outcome)
 		remaining = append(remaining, l)
-		if l.settled {
+		if l.Settled {
 			r.swept = append(r.swept, l)
 		}
 	}
@@ -64,7 +66,11 @@ func (r *Recycle) Sweep(ctx context.Context) (remaining []Leftover, err error) {
 		for _, process := range record.Suspends {
 			l.What = append(l.What, fmt.Sprintf("%s of Auto Scaling group %s suspended", process, record.Group))
 		}
-		add(r.sweepRecord(ctx, l, record))
+		l, err := r.sweepRecord(ctx, l, record)
+		if l.Outcome == "" && err == nil {
+			r.report.InProgress = append(r.report.InProgress, record.Began())
+		}
+		add(l, err)
 		if ctx.Err() != nil {
 			return remaining, errors.Join(append(failures, context.Cause(ctx))...)
 		}
@@ -88,7 +94,7 @@ func (r *Recycle) Sweep(ctx context.Context) (remaining []Leftover, err error) {
 	}
 	settled := 0
 	for _, l := range remaining {
-		if l.settled {
+		if l.Settled {
 			settled++
 		}
 	}
@@ -125,6 +131,7 @@ func (r *Recycle) sweepRecord(ctx context.Context, l Leftover, record claim.Reco
 		return l, err
 	}
 	if record.Parked() && !s.stage.forward() && (s.stage == Replaced || s.stage == Waiting) {
+		l.Parked = true
 		l.Outcome = fmt.Sprintf("parked, %s: submit it again to go on, or bring it back: step restore --instance-id %s", s.stage, l.InstanceID)
 		return l, nil
 	}
@@ -141,9 +148,13 @@ func (r *Recycle) sweepRecord(ctx context.Context, l Leftover, record claim.Reco
 	if errors.As(err, &held) { // somebody was quicker
 		return l, nil
 	}
-	l.Outcome, l.settled = out.Message, err == nil
+	l.Outcome, l.Settled = out.Message, err == nil
 	return l, err
 }
+
+// interruptionLasts is how long after a notice its instance may still serve. If it serves after that, it came back: from a warm pool, or
+// as a Spot Instance that was stopped or hibernated.
+const interruptionLasts = time.Hour
 
 // sweepNode is about a Node with the marks of a recycle of which there is no record. If its instance serves, they are taken off;
 // nothing is done to the instance.
@@ -152,7 +163,7 @@ func (r *Recycle) sweepNode(ctx context.Context, id string, n *corev1.Node) (Lef
 	if r.ofAnother(l.Workflow) {
 		return l, nil
 	}
-	if node.IsInterrupted(n) {
+	if at := node.InterruptedAt(n); !at.IsZero() && time.Since(at) < interruptionLasts {
 		l.Outcome = fmt.Sprintf("AWS gave notice of it at %s: it goes with its instance; if that stays: step restore --instance-id %s", n.Annotations[node.AnnotationInterruption], id)
 		return l, nil
 	}
@@ -183,7 +194,7 @@ func (r *Recycle) unmark(ctx context.Context, l Leftover, n *corev1.Node, mark n
 	}
 	_, err := r.nodes.Apply(ctx, n, mark)
 	r.report.Change("node %s: marks of a recycle taken off", n.Name)
-	l.Outcome, l.settled = "its marks are taken off", err == nil
+	l.Outcome, l.Settled = "its marks are taken off", err == nil
 	return l, err
 }
 

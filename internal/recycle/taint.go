@@ -2,7 +2,6 @@ package recycle
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/eks-recycle/eks-recycle/internal/claim"
@@ -13,11 +12,8 @@ import (
 // Taint cordons the Node and puts the hard taint on it.
 func (r *Recycle) Taint(ctx context.Context) error {
 	s, err := r.locate(ctx)
-	if errors.Is(err, errGone) {
-		return r.report.Done("%v", errGone)
-	}
 	if err != nil {
-		return err
+		return r.doneIfGone(err)
 	}
 	mark := node.Cordoned(r.claims.Workflow)
 	if r.Hook.Name != "" { // its group is terminating it

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -43,6 +44,7 @@ const joinsWithin = 10 * time.Minute
 const (
 	theInstance = "instance"
 	theNode     = "node"
+	theAction   = "lifecycle action"
 )
 
 // doubt returns an uncertain error until what could not be found has been missing for as long as within.
@@ -70,9 +72,9 @@ func (r *Recycle) lookup(ctx context.Context) (s subject, err error) {
 	if s.record, err = r.claims.Record(ctx, id); err != nil {
 		return s, err
 	}
-	group := ""
+	group := r.Hook.Group
 	if s.record != nil {
-		group = s.record.Group
+		group = cmp.Or(s.record.Group, group)
 		if err := r.claims.Held(ctx, *s.record); err != nil && !r.DryRun {
 			return s, err // before anything is asked of AWS: this may be so for a long time
 		}
@@ -83,7 +85,7 @@ func (r *Recycle) lookup(ctx context.Context) (s subject, err error) {
 		return s, err
 	}
 	if unknown || s.Instance.State == asg.Unknown {
-		if s.record == nil && named == nil {
+		if s.record == nil && named == nil && s.Instance.State != asg.Unknown {
 			return s, err // nobody has ever heard of it
 		}
 		if doubt := r.doubt(theInstance, uncertainFor, fmt.Errorf("instance %q %w", id, asg.ErrUnknown)); errors.Is(doubt, ErrUncertain) {
@@ -149,7 +151,7 @@ func (r *Recycle) identify(ctx context.Context) (id string, n *corev1.Node, err 
 func (r *Recycle) locate(ctx context.Context) (s subject, err error) {
 	if r.Node != "" {
 		if s, err = r.lookup(ctx); err == nil && s.node == nil {
-			err = r.noNode(s)
+			err = r.noNode(ctx, s)
 		}
 		return s, err
 	}
@@ -171,21 +173,67 @@ func (r *Recycle) locate(ctx context.Context) (s subject, err error) {
 		return s, nil
 	}
 	if s, err = r.lookup(ctx); err == nil && s.node == nil {
-		err = r.noNode(s)
+		err = r.noNode(ctx, s)
 	}
 	return s, err
 }
 
+// neverJoined is the errGone of an instance whose Node has not registered for as long as it is waited for.
+type neverJoined struct{ id string }
+
+func (e neverJoined) Error() string {
+	return fmt.Sprintf("instance %s has not joined the cluster within %s, so that no pod runs on it", e.id, joinsWithin)
+}
+
+func (e neverJoined) Is(err error) bool { return err == errGone }
+
+// doneIfGone is what a step on the Node makes of locate's error.
+func (r *Recycle) doneIfGone(err error) error {
+	if errors.Is(err, errGone) {
+		return r.report.Done("%v", err)
+	}
+	return err
+}
+
 // noNode says why an instance has no Node.
-func (r *Recycle) noNode(s subject) error {
+func (r *Recycle) noNode(ctx context.Context, s subject) error {
 	switch {
 	case s.stage.forward(), s.Instance.Gone():
 		return errGone
-	case r.Hook.Name != "": // it may join yet, and pods with it
-		return r.doubt(theNode, joinsWithin, r.foreign(s.Instance))
-	default:
+	case r.Hook.Name == "":
 		return r.foreign(s.Instance)
 	}
+	if time.Since(r.Hook.Began) < joinsWithin || r.Hook.Began.IsZero() { // it may join yet, and pods with it
+		if err := r.doubt(theNode, joinsWithin, r.foreign(s.Instance)); errors.Is(err, ErrUncertain) {
+			return err
+		}
+	}
+	ours, err := r.isOurs(ctx, s)
+	if err == nil && ours {
+		return neverJoined{s.Instance.ID}
+	}
+	return errors.Join(err, r.foreign(s.Instance))
+}
+
+// isOurs reports that Nodes of the instance's group are in this cluster, so that the instance's would be too.
+func (r *Recycle) isOurs(ctx context.Context, s subject) (bool, error) {
+	if s.Group == nil || (r.Cluster != "" && asg.OtherCluster(s.Instance, r.Cluster) != "") {
+		return false, nil
+	}
+	infos, err := r.nodes.Infos(ctx, "", nil)
+	if err != nil {
+		return false, err
+	}
+	infos = slices.DeleteFunc(infos, func(i node.Info) bool { _, member := s.Group.Member(i.InstanceID); return !member })
+	ids := make([]string, 0, len(infos))
+	for _, i := range infos {
+		ids = append(ids, i.InstanceID)
+	}
+	known, err := r.asg.Launched(ctx, ids)
+	return slices.ContainsFunc(infos, func(i node.Info) bool {
+		l, found := known[i.InstanceID]
+		return found && r.nodes.IsCalled(i.Name, node.NamesOf(l.ID, l.PrivateDNSName, r.report.Region))
+	}), err
 }
 
 func (r *Recycle) found(n *corev1.Node, record *claim.Record) {
@@ -217,8 +265,10 @@ func (r *Recycle) ended(ctx context.Context, record claim.Record) (bool, error) 
 // the error says why.
 func (r *Recycle) claimed(ctx context.Context, s subject, act func(context.Context) error) error {
 	if r.DryRun {
-		if err := r.claims.Free(ctx, r.report.InstanceID); err != nil {
-			r.report.Warn(ctx, err.Error())
+		if s.record != nil {
+			if err := r.claims.Held(ctx, *s.record); err != nil {
+				r.report.Warn(ctx, err.Error())
+			}
 		}
 		return act(ctx)
 	}

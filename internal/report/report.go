@@ -1,5 +1,5 @@
-// Package report is what one run of a step has to tell: what it is about, what it changed, and how it ended. It knows no JSON
-// and no terminal; internal/cli prints it.
+// Package report is what one run of a step has to tell: what it is about, what it changed, and how it ended. It knows no
+// terminal; internal/cli prints it.
 package report
 
 import (
@@ -7,22 +7,28 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 )
 
 // Report grows while a step runs. What a step does not know stays empty.
 type Report struct {
-	Log                                  *slog.Logger
-	Answered                             bool   // AWS and the cluster have answered: credentials were good
-	Begun                                bool   // something is claimed, or all is read: what is refused from here on was allowed
-	Message                              string // how it ended, in one line
-	Reason                               string // why it failed, where another step reacts to it
-	InstanceID, NodeName, ASGName        string
-	Region                               string
-	ReplacementInstance, ReplacementNode string
-	PodsWaiting                          *int
-	Pods                                 []string // waited for
-	Changes                              []string // made, or with --dry-run: that would be made
-	Warnings                             []string
+	Log                 *slog.Logger `json:"-"`
+	Answered            bool         `json:"-"`       // AWS and the cluster have answered: credentials were good
+	Begun               bool         `json:"-"`       // something is claimed, or all is read: what is refused from here on was allowed
+	Message             string       `json:"message"` // how it ended, in one line
+	InstanceID          string       `json:"instanceId,omitempty"`
+	NodeName            string       `json:"nodeName,omitempty"`
+	ASGName             string       `json:"asgName,omitempty"`
+	Region              string       `json:"region,omitempty"`
+	ReplacementInstance string       `json:"replacementInstanceId,omitempty"`
+	ReplacementNode     string       `json:"replacementNode,omitempty"`
+	PodsWaiting         *int         `json:"podsWaiting,omitempty"`
+	Pods                []string     `json:"pods,omitempty"`    // waited for
+	Changes             []string     `json:"changes,omitempty"` // made, or with --dry-run: that would be made
+	Warnings            []string     `json:"warnings,omitempty"`
+	NothingStarted      bool         `json:"-"`                // what asked for a recycle got none
+	InProgress          []time.Time  `json:"-"`                // of the recycles that somebody works on, when each began, as far as is known
+	Reason              string       `json:"reason,omitempty"` // why it failed, where another step reacts to it
 }
 
 // Skipped is the reason of a recycle that people asked to leave out before it began.

@@ -63,6 +63,6 @@ func (s sandbox) newCluster() *Cluster {
 	return &Cluster{
 		layout: l, Kubeconfig: l.kubeconfig("admin"), AWSEndpoint: awsURL(), AWSEndpointInPods: awsURL(),
 		Region: region, ClusterName: clusterName, Group: groupName, Namespace: recycleNamespace,
-		Kubectl: l.program("kubectl"), Argo: l.program("argo"), Step: l.own("step"), Logs: l.logs(),
+		Kubectl: l.program("kubectl"), Argo: l.program("argo"), Step: l.own("step"), Logs: l.logs(), AuditLog: l.auditLog(),
 	}
 }

@@ -59,11 +59,21 @@ func apiserver(l layout) component {
 			"--authentication-token-webhook-config-file=" + l.kubeconfig("token-webhook"),
 			"--authentication-token-webhook-version=v1",
 			"--authentication-token-webhook-cache-ttl=10s",
+			"--audit-policy-file=" + l.run("audit-policy.yaml"),
+			"--audit-log-path=" + l.auditLog(),
 			"--profiling=false",
 		}},
-		files: map[string]string{l.kubeconfig("token-webhook"): tokenWebhook()},
+		files: map[string]string{l.kubeconfig("token-webhook"): tokenWebhook(), l.run("audit-policy.yaml"): auditPolicy()},
 		ready: apiReady(l.kubeconfig("admin")),
 	}
+}
+
+// auditPolicy records what the service accounts of the recycles ask for, so that tests can tell what they need.
+func auditPolicy() string {
+	return yamlText(map[string]any{
+		"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": []any{"RequestReceived"},
+		"rules": []any{map[string]any{"level": "Metadata", "userGroups": []any{"system:serviceaccounts:" + recycleNamespace}}},
+	})
 }
 
 // tokenWebhook has the form of a kubeconfig, in which "cluster" stands for the webhook.

@@ -138,7 +138,8 @@ func (k kube) requireArgo() error {
 }
 
 // adaptToExisting makes the sandbox's overlay fit a cluster that has no control node of ours: the pods run on its real
-// nodes, which were labelled, and reach awssim at another address.
+// nodes, which were labelled, and reach awssim at another address. Argo's own containers comply with Pod Security "restricted" only if
+// its controller is told to, and that is its owner's affair.
 func adaptToExisting(objects []*unstructured.Unstructured, endpoint string) {
 	for _, o := range objects {
 		switch o.GetKind() {
@@ -147,6 +148,8 @@ func adaptToExisting(objects []*unstructured.Unstructured, endpoint string) {
 			if ok {
 				spec["nodeSelector"] = map[string]any{controlLabel: "true"}
 			}
+		case "Namespace":
+			unstructured.RemoveNestedField(o.Object, "metadata", "labels", "pod-security.kubernetes.io/enforce")
 		case "ConfigMap":
 			data, ok := o.Object["data"].(map[string]any)
 			if _, has := data["AWS_ENDPOINT_URL"]; ok && has {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,7 +19,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-//go:embed manifests/argo manifests/access manifests/events
+//go:embed manifests/argo manifests/events
 var manifests embed.FS
 
 const controllerDeployment = "workflow-controller"
@@ -86,12 +88,18 @@ func renderUpstream(upstream, changes string) ([]*unstructured.Unstructured, err
 	return render(mem, "/manifests/"+changes)
 }
 
-func renderAccess() ([]*unstructured.Unstructured, error) {
-	mem := filesys.MakeFsInMemory()
-	if err := copyTree(mem, "/", manifests); err != nil {
-		return nil, fmt.Errorf("reading the manifests of access: %w", err)
+// renderAccess renders what access entries need in another cluster, of which this one plays the part, too: hence names of their
+// own. The simulator of AWS puts the owner of any good EKS token into the group eks-recycle.
+func (s sandbox) renderAccess() ([]*unstructured.Unstructured, error) {
+	objects, err := s.renderWorkflows("another-cluster")
+	if err != nil {
+		return nil, err
 	}
-	return render(mem, "/manifests/access")
+	bindings := slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return !strings.HasSuffix(o.GetKind(), "Binding") })
+	for _, o := range bindings {
+		o.SetName(o.GetName() + "-token")
+	}
+	return bindings, nil
 }
 
 func copyTree(to filesys.FileSystem, at string, tree fs.FS) error {
@@ -138,7 +146,7 @@ func (s sandbox) installWorkflows(ctx context.Context, k kube, c *Cluster) error
 	if c.Existing {
 		adaptToExisting(objects, c.AWSEndpointInPods)
 	} else {
-		access, err := renderAccess()
+		access, err := s.renderAccess()
 		if err != nil {
 			return err
 		}

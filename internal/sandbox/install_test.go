@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -8,8 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-func TestAccessIsForTheGroupOfEKSTokens(t *testing.T) {
-	objects, err := renderAccess()
+func TestAccessIsForTheGroupsOfAccessEntries(t *testing.T) {
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := sandbox{layout: layout{root: root}}.renderAccess()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,10 +28,16 @@ func TestAccessIsForTheGroupOfEKSTokens(t *testing.T) {
 		if !ok {
 			t.Fatalf("subject of %s is %v", o.GetKind(), subjects[0])
 		}
-		got = append(got, o.GetKind()+" "+o.GetNamespace()+": "+subject["name"].(string))
+		got = append(got, o.GetKind()+" "+o.GetNamespace()+"/"+o.GetName()+": "+subject["kind"].(string)+" "+subject["name"].(string))
 	}
 	slices.Sort(got)
-	want := []string{"ClusterRoleBinding : eks-recycle:step", "RoleBinding eks-recycle: eks-recycle:step"}
+	var want []string
+	for _, kind := range []string{"ClusterRoleBinding ", "RoleBinding eks-recycle"} {
+		for _, group := range []string{"eks-recycle", "eks-recycle-fleet", "eks-recycle-sweep"} {
+			want = append(want, kind+"/"+group+"-token: Group "+group)
+		}
+	}
+	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -57,7 +68,13 @@ func TestOverlayFitsAnExistingCluster(t *testing.T) {
 	env := &unstructured.Unstructured{Object: map[string]any{
 		"kind": "ConfigMap", "data": map[string]any{"AWS_ENDPOINT_URL": awsURL(), "AWS_REGION": region},
 	}}
-	adaptToExisting([]*unstructured.Unstructured{template, env}, "http://172.18.0.1:4566")
+	home := &unstructured.Unstructured{Object: map[string]any{
+		"kind": "Namespace", "metadata": map[string]any{"labels": map[string]any{"pod-security.kubernetes.io/enforce": "restricted", "other": "x"}},
+	}}
+	adaptToExisting([]*unstructured.Unstructured{template, env, home}, "http://172.18.0.1:4566")
+	if diff := cmp.Diff(map[string]string{"other": "x"}, home.GetLabels()); diff != "" {
+		t.Error(diff)
+	}
 
 	want := map[string]any{"entrypoint": "recycle", "nodeSelector": map[string]any{controlLabel: "true"}}
 	if diff := cmp.Diff(want, template.Object["spec"]); diff != "" {

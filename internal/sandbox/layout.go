@@ -75,6 +75,7 @@ func (l layout) join(first string, parts []string) string {
 }
 
 func (l layout) pki() string                    { return l.run("pki") }
+func (l layout) auditLog() string               { return l.run("audit.log") }
 func (l layout) logs() string                   { return l.run("logs") }
 func (l layout) kubeconfig(who string) string   { return l.run("kubeconfig", who) }
 func (l layout) certificate(name string) string { return filepath.Join(l.pki(), name+".crt") }

@@ -58,6 +58,8 @@ type Cluster struct {
 	Step    string `json:"step"`
 	// Logs is the folder of the processes' logs.
 	Logs string `json:"logs"`
+	// AuditLog is the API server's, of the service accounts of the recycles; empty for an existing cluster.
+	AuditLog string `json:"auditLog,omitempty"`
 	// Existing tells that the cluster is not the sandbox's own.
 	Existing bool `json:"existing"`
 	// Events tells that events start recycles.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,7 @@ const testdata = "../workflows/testdata"
 func TestArgo4AcceptsWhatIsShipped(t *testing.T) {
 	ctx := logging.WithLogger(t.Context(), logging.NewSlogLogger(logging.Error, logging.Text))
 	rendered, err := filepath.Glob(filepath.Join(testdata, "*.yaml"))
+	rendered = slices.DeleteFunc(rendered, func(file string) bool { return filepath.Base(file) == "another-cluster.yaml" }) // which has no workflows
 	if err != nil || len(rendered) == 0 {
 		t.Fatalf("found %d rendered files: %v", len(rendered), err)
 	}

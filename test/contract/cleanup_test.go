@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"golang.org/x/sys/unix"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
@@ -145,9 +147,13 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// interrupt sends a signal to this thread, which then has it before the call returns. One to the process may come when the run that
+// listens for it is over, and would end the test.
 func interrupt(t *testing.T, signal syscall.Signal) {
 	t.Helper()
-	if err := syscall.Kill(os.Getpid(), signal); err != nil {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Tgkill(os.Getpid(), unix.Gettid(), signal); err != nil {
 		t.Error(err)
 	}
 }

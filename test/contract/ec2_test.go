@@ -63,6 +63,16 @@ func ec2Checks() []check {
 			w.found(nil, filter("tag-key", "contract-colour"), w.ours())
 			w.want(tagOf(w.instance(id), tagKey), w.id, "another tag")
 		}},
+		{"DescribeInstanceStatus tells the state of an instance, and none of its scheduled events where there are none", func(w *world) {
+			id := w.inService(1)[0]
+			out, err := w.ec2.DescribeInstanceStatus(w.ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: []string{id}, IncludeAllInstances: aws.Bool(true)})
+			w.ok(err)
+			w.want(len(out.InstanceStatuses), 1, "instances")
+			w.want(out.InstanceStatuses[0].InstanceState.Name, "running", "state")
+			w.want(len(out.InstanceStatuses[0].Events), 0, "scheduled events")
+			_, err = w.ec2.DescribeInstanceStatus(w.ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: []string{nobody}, IncludeAllInstances: aws.Bool(true)})
+			w.refused(err, "InvalidInstanceID.NotFound", "The instance ID '"+nobody+"' does not exist")
+		}},
 		{"DescribeInstances refuses ids together with a page size", func(w *world) {
 			_, err := w.ec2.DescribeInstances(w.ctx, &ec2.DescribeInstancesInput{InstanceIds: w.members(), MaxResults: aws.Int32(5)})
 			w.refused(err, "InvalidParameterCombination", "")

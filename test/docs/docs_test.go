@@ -1,4 +1,4 @@
-// Package docs_test keeps what people read true: links lead somewhere, the tables of the README say what the
+// Package docs_test keeps what people read true: links lead somewhere, the tables of the reference say what the
 // WorkflowTemplate says, commands exist, messages are those of the program, and tests that are named are there.
 package docs_test
 
@@ -34,6 +34,7 @@ func pages(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pages = append(pages, filepath.Join(root, "terraform", "README.md"))
 	err = filepath.WalkDir(filepath.Join(root, "docs"), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && filepath.Ext(path) == ".md" {
 			pages = append(pages, path)
@@ -111,12 +112,12 @@ func table(t *testing.T, page, heading string) (rows [][]string) {
 	return rows[2:]
 }
 
-func TestParametersOfTheREADMEAreThoseOfTheTemplate(t *testing.T) {
+func TestParametersOfTheReferenceAreThoseOfTheTemplate(t *testing.T) {
 	var wt v1alpha1.WorkflowTemplate
 	if err := yaml.Unmarshal([]byte(read(t, "workflows/base/recycle-node.yaml")), &wt); err != nil {
 		t.Fatal(err)
 	}
-	rows := table(t, read(t, "README.md"), "Parameters")
+	rows := table(t, read(t, "docs/reference.md"), "Parameters")
 	var want, got []string
 	for i, p := range wt.Spec.Arguments.Parameters {
 		want = append(want, p.Name+"="+p.Value.String())
@@ -130,7 +131,7 @@ func TestParametersOfTheREADMEAreThoseOfTheTemplate(t *testing.T) {
 		got = append(got, strings.Trim(row[0], "`")+"="+strings.Trim(row[1], "`"))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("parameters and defaults (-template +README):\n%s", diff)
+		t.Errorf("parameters and defaults (-template +reference):\n%s", diff)
 	}
 }
 

@@ -168,8 +168,8 @@ var warningsMadeIn = map[string]string{
 }
 
 // endsWell are errors that no user gets to read as one: the steps that need no Node say it and end well, and volumes that stay are
-// warned of.
-var endsWell = []string{"the node is gone, its instance is retired or terminated", "volumes took too long to be detached"}
+// warned of; a step whose window has closed waits for the next one.
+var endsWell = []string{"the node is gone, its instance is retired or terminated", "volumes took too long to be detached", "the maintenance window has closed"}
 
 // sayings finds every place where an error, a warning or the status of an unfinished wait is made.
 func (p program) sayings(t *testing.T) (all []saying) {

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	refusals = "Refused: nothing was touched"
-	waits    = "Waiting: exit code 75 again and again"
-	failures = "Failed on the way"
+	refusals = "Refused: nothing was changed"
+	waits    = "Waiting: exit code 75"
+	failures = "Failed during the recycle"
 	warnings = "Warnings"
 )
 
@@ -85,7 +85,7 @@ func (r row) explains(s saying) bool {
 
 func TestEveryErrorOfTheProgramIsExplained(t *testing.T) {
 	rows := rowsOfTroubleshooting(t)
-	said := parseProgram(t, "cli", "recycle", "fleet", "asg", "node", "drain", "eks", "claim", "argo").sayings(t)
+	said := parseProgram(t, "cli", "recycle", "fleet", "asg", "node", "drain", "eks", "claim", "argo", "dispatch", "window").sayings(t)
 	if len(said) < 50 {
 		t.Errorf("found %d errors and warnings in the source: does the test still read them?", len(said))
 	}
@@ -112,7 +112,7 @@ func (s saying) remedy() string {
 
 // What the page quotes is what people search for: it has to be in the program.
 func TestMessagesOfTroubleshootingAreTheProgramsOwn(t *testing.T) {
-	texts := parseProgram(t, "asg", "awserr", "claim", "cli", "recycle", "fleet", "drain", "eks", "node", "poll", "argo").texts()
+	texts := parseProgram(t, "asg", "awserr", "claim", "cli", "recycle", "fleet", "drain", "eks", "node", "poll", "argo", "dispatch", "window").texts()
 	texts = append(texts, "is forbidden") // the API server's
 	for _, r := range rowsOfTroubleshooting(t) {
 		for _, quoted := range r.quoted {

@@ -7,16 +7,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 	"github.com/eks-recycle/eks-recycle/test/events"
 )
 
@@ -88,7 +85,7 @@ func (b *bus) pod(label string) (pod corev1.Pod) {
 	return pod
 }
 
-// started lists what sensors started.
+// started lists what the Sensor started.
 func (b *bus) started() []wfv1.Workflow {
 	b.Helper()
 	list, err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).List(b.Context(), metav1.ListOptions{LabelSelector: "events.argoproj.io/sensor"})
@@ -96,55 +93,11 @@ func (b *bus) started() []wfv1.Workflow {
 	return list.Items
 }
 
-// starts waits until so many workflows for the instance are there.
-func (b *bus) starts(instance string, want int) (found []wfv1.Workflow) {
-	b.Helper()
-	b.await(4*time.Minute, fmt.Sprintf("%d workflows for %s", want, instance), func(ctx) (bool, string, error) {
-		found = nil
-		for _, wf := range b.started() {
-			if slices.ContainsFunc(wf.Spec.Arguments.Parameters, func(p wfv1.Parameter) bool { return p.Name == "instance-id" && p.Value.String() == instance }) {
-				found = append(found, wf)
-			}
-		}
-		return len(found) == want, fmt.Sprintf("%d", len(found)), nil
-	})
-	return found
-}
-
-// gone deletes workflows.
-func (b *bus) gone(workflows []wfv1.Workflow) {
-	b.Helper()
-	for _, wf := range workflows {
-		b.forget(wf.Name)
-	}
-}
-
-// forget deletes a workflow, if there is one, so that the same event may start it again.
-func (b *bus) forget(name string) {
-	b.Helper()
-	b.await(time.Minute, "the end of workflow "+name, func(ctx ctx) (bool, string, error) {
-		err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
-		if apierrors.IsNotFound(err) {
-			return true, "", nil
-		}
-		return false, "it is there", err
-	})
-}
-
-// messages reads what a queue has held, and holds.
-func (b *bus) messages(queue string) (messages []awssim.Message) {
-	b.Helper()
-	b.must(b.control(b.Context(), http.MethodGet, "queues/"+queue, nil, &messages))
-	return messages
-}
-
 // randomInstance makes up the id of an instance that does not exist.
 func (b *bus) randomInstance() string {
 	random := make([]byte, 8)
 	_, _ = rand.Read(random)
-	id := "i-0" + hex.EncodeToString(random)
-	b.madeUp.Store(id, true)
-	return id
+	return "i-0" + hex.EncodeToString(random)
 }
 
 // eventBridge is an event as EventBridge wraps it.
@@ -164,18 +117,4 @@ func termination(instance string) string {
 		"LifecycleActionToken": "87654321-4321-4321-4321-210987654321", "AutoScalingGroupName": "workers", "LifecycleHookName": "eks-recycle",
 		"EC2InstanceId": instance, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
 	})
-}
-
-func notice(kind, instance string) string {
-	return eventBridge("aws.ec2", kind, map[string]string{"instance-id": instance, "instance-action": "terminate"})
-}
-
-func alarm(instance string) string {
-	type m = map[string]any
-	arn := "arn:aws:cloudwatch:" + events.Region + ":" + events.Account + ":alarm:cpu of " + instance
-	return eventBridge("aws.cloudwatch", "CloudWatch Alarm State Change", m{
-		"alarmName": "cpu of " + instance, "state": m{"value": "ALARM", "timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000-0700")},
-		"previousState": m{"value": "OK"},
-		"configuration": m{"metrics": []m{{"metricStat": m{"metric": m{"dimensions": m{"InstanceId": instance}}}}}},
-	}, arn)
 }

@@ -16,6 +16,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/eks-recycle/eks-recycle/internal/argo"
+	"github.com/eks-recycle/eks-recycle/internal/event"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/awssim"
 )
 
@@ -39,17 +41,32 @@ func (b *bus) waitsFor(heartbeat time.Duration) {
 	b.must(err)
 }
 
-// startedBy waits for the workflow of an event.
-func (b *bus) startedBy(name string) recycle {
+// startedFor waits for the workflow that an event of a kind started for an instance.
+func (b *bus) startedFor(kind event.Kind, instance string) (found recycle) {
 	b.Helper()
-	b.await(2*time.Minute, "workflow "+name, func(ctx ctx) (bool, string, error) {
-		_, err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).Get(ctx, name, metav1.GetOptions{})
+	selector := argo.LabelEvent + "=" + string(kind) + "," + argo.LabelEventInstance + "=" + instance
+	b.await(3*time.Minute, fmt.Sprintf("the workflow of a %s event of %s", kind, instance), func(ctx ctx) (bool, string, error) {
+		list, err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		if err != nil || len(list.Items) == 0 {
+			return false, "it is not there", err
+		}
+		found = recycle{b.scenario, list.Items[0].Name}
+		return true, "", nil
+	})
+	return found
+}
+
+// recycleOf waits for the workflow that recycles an instance.
+func (b *bus) recycleOf(instance string) recycle {
+	b.Helper()
+	b.await(3*time.Minute, "the recycle of "+instance, func(ctx ctx) (bool, string, error) {
+		_, err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).Get(ctx, argo.ChildName(instance), metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return false, "it is not there", nil
 		}
 		return err == nil, "", err
 	})
-	return recycle{b.scenario, name}
+	return recycle{b.scenario, argo.ChildName(instance)}
 }
 
 // closed waits until an instance's node is cordoned and tainted.
@@ -87,7 +104,7 @@ func TestTerminationHook(t *testing.T) {
 	b.must(err)
 	_, err = b.groups.SetDesiredCapacity(b.Context(), &autoscaling.SetDesiredCapacityInput{AutoScalingGroupName: &b.group, DesiredCapacity: aws.Int32(2)})
 	b.must(err)
-	r := b.startedBy("terminating-" + id)
+	r := b.startedFor(event.Termination, id)
 	b.closed(id)
 	r.running("drain")
 	b.await(2*time.Minute, "a heartbeat", func(ctx) (bool, string, error) {
@@ -127,15 +144,52 @@ func TestTerminationHook(t *testing.T) {
 	b.allowed()
 }
 
-// EC2 takes one Spot Instance and says that another is at risk. The node of the first is closed at once, what can move has
-// moved in time, and what matters was told last; that of the second is closed, and what matters is left to finish.
+// A group that retains instances: the workflow is stopped, the hook's time runs out, and the instance runs on with its pod. The next submit
+// drains it on, and ends it.
+func TestARetainedInstance(t *testing.T) {
+	t.Parallel()
+	b := givenGroup(t, "retained")
+	id := b.ids[0]
+	_, err := b.groups.PutLifecycleHook(b.Context(), &autoscaling.PutLifecycleHookInput{
+		AutoScalingGroupName: &b.group, LifecycleHookName: aws.String(terminationHook), LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_TERMINATING"),
+		DefaultResult: aws.String("ABANDON"), HeartbeatTimeout: aws.Int32(60),
+	})
+	b.must(err)
+	_, err = b.groups.UpdateAutoScalingGroup(b.Context(), &autoscaling.UpdateAutoScalingGroupInput{
+		AutoScalingGroupName: &b.group, InstanceLifecyclePolicy: &astypes.InstanceLifecyclePolicy{RetentionTriggers: &astypes.RetentionTriggers{TerminateHookAbandon: astypes.RetentionActionRetain}},
+	})
+	b.must(err)
+	b.batch(id, "long", endless)
+	_, err = b.groups.TerminateInstanceInAutoScalingGroup(b.Context(), &autoscaling.TerminateInstanceInAutoScalingGroupInput{InstanceId: &id, ShouldDecrementDesiredCapacity: aws.Bool(false)})
+	b.must(err)
+	r := b.startedFor(event.Termination, id)
+	r.running("drain")
+	r.press("stop")
+	r.ends(wfv1.WorkflowFailed)
+	b.await(3*time.Minute, "the instance to be retained", func(ctx) (bool, string, error) {
+		return slices.Contains(b.members("Terminating:Retained"), id), "it is not", nil
+	})
+	b.awaitRunning("long")
+
+	var parameters []string
+	for _, p := range r.get().Spec.Arguments.Parameters {
+		parameters = append(parameters, p.Name+"="+p.Value.String())
+	}
+	again := b.submitFrom("workflowtemplate/drain-terminating", parameters...)
+	again.running("drain")
+	b.finishes("long")
+	again.ends(wfv1.WorkflowSucceeded)
+	again.says("complete", "which its group had retained, is being terminated")
+	b.ended("terminated", id)
+	b.allowed()
+}
+
+// EC2 takes one Spot Instance, and says that another is at risk. The node of the first is cordoned at once, what can move has moved in
+// time, and what matters was told last; the other one is replaced, and what matters finishes.
 func TestSpotNotices(t *testing.T) {
 	t.Parallel()
 	b := givenGroup(t, "spot")
 	id, risky := b.ids[0], b.ids[1]
-	_, err := b.groups.UpdateAutoScalingGroup(b.Context(), &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: &b.group, CapacityRebalance: aws.Bool(true)})
-	b.must(err)
-	b.configure(setting{"capacityRebalancing", "ignore"}) // the one at risk is to run on
 	for _, spot := range []string{id, risky} {
 		b.must(b.control(b.Context(), http.MethodPatch, "instances/"+spot, map[string]any{"lifecycle": "spot"}, nil))
 	}
@@ -145,13 +199,13 @@ func TestSpotNotices(t *testing.T) {
 	began := time.Now()
 	b.must(b.control(b.Context(), http.MethodPost, "instances/"+id+"/spot-interruption", nil, nil))
 	b.must(b.control(b.Context(), http.MethodPost, "instances/"+risky+"/rebalance-recommendation", nil, nil))
-	r := b.startedBy("spot-" + id)
+	r := b.startedFor(event.SpotInterruption, id)
 	b.closed(id)
 	t.Logf("the first taint came %s after the notice", time.Since(began).Round(100*time.Millisecond))
 
-	atRisk := b.startedBy("rebalance-" + risky)
-	atRisk.ends(wfv1.WorkflowSucceeded)
-	atRisk.says("leave", "1 pod(s) finish by themselves: "+b.namespace+"/risky")
+	b.startedFor(event.Rebalance, risky).ends(wfv1.WorkflowSucceeded)
+	atRisk := b.recycleOf(risky)
+	atRisk.running("drain")
 	b.closed(risky)
 
 	b.told("long")
@@ -159,9 +213,12 @@ func TestSpotNotices(t *testing.T) {
 		t.Errorf("the pod that matters was told to end %s after the notice, when it still had time", after)
 	}
 	r.ends(wfv1.WorkflowSucceeded)
-	r.says("leave", "is closed and empty")
+	r.says("interruption", "is cordoned and empty")
 	b.ended("terminated", id)
 	b.awaitRunning("risky")
+	b.finishes("risky")
+	atRisk.ends(wfv1.WorkflowSucceeded)
+	b.ended("terminated", risky)
 	b.allowed()
 }
 
@@ -192,7 +249,7 @@ func TestAlarms(t *testing.T) {
 	b := givenGroup(t, "alarm")
 	second := b.ids[1]
 	b.alarm("cpu", map[string]any{"instanceId": second, "via": "eventbridge"}, time.Now())
-	b.startedBy("recycle-" + second).ends(wfv1.WorkflowSucceeded)
+	b.recycleOf(second).ends(wfv1.WorkflowSucceeded)
 	if state := b.instanceState(second); state != "stopped" {
 		t.Errorf("instance %s is %s", second, state)
 	}
@@ -205,9 +262,9 @@ func TestAlarms(t *testing.T) {
 	}
 	b.await(3*time.Minute, "two workflows for two alarms of the group", func(ctx) (bool, string, error) {
 		n := 0
-		for _, wf := range b.started() {
-			if wf.Spec.WorkflowTemplateRef.Name == "recycle-alarm" && wf.Status.Phase == wfv1.WorkflowSucceeded &&
-				strings.Contains(recycle{b.scenario, wf.Name}.output("alarm", "message"), "the time to cool down of Auto Scaling group "+b.group) {
+		for _, wf := range b.queued() {
+			if wf.Status.Phase == wfv1.WorkflowSucceeded &&
+				strings.Contains(recycle{b.scenario, wf.Name}.output("admit", "message"), "the time to cool down of Auto Scaling group "+b.group) {
 				n++
 			}
 		}
@@ -215,6 +272,36 @@ func TestAlarms(t *testing.T) {
 	})
 	if in := b.members(astypes.LifecycleStateInService); len(in) != 3 || !slices.Contains(in, b.ids[0]) || !slices.Contains(in, b.ids[2]) {
 		t.Errorf("in service: %v", in)
+	}
+	b.allowed()
+}
+
+// queued are the recycles that wait, or have waited, for their turn in the group.
+func (b *bus) queued() []wfv1.Workflow {
+	b.Helper()
+	list, err := b.workflows.ArgoprojV1alpha1().Workflows(b.cluster.Namespace).List(b.Context(), metav1.ListOptions{LabelSelector: argo.LabelEvent})
+	b.must(err)
+	return slices.DeleteFunc(list.Items, func(wf wfv1.Workflow) bool {
+		group := wf.Spec.Arguments.GetParameterByName("asg-name")
+		return wf.Spec.WorkflowTemplateRef.Name != event.RecycleQueued || group == nil || group.Value.String() != b.group
+	})
+}
+
+// Of two instances that AWS Health names, the one that EC2 has an event for is recycled.
+func TestAScheduledChange(t *testing.T) {
+	t.Parallel()
+	b := givenGroup(t, "health")
+	retired, other := b.ids[0], b.ids[1]
+	date := time.Now().Add(14 * 24 * time.Hour)
+	b.must(b.control(b.Context(), http.MethodPost, "instances/"+retired+"/scheduled-event", map[string]any{"code": "instance-retirement", "description": "degraded hardware", "notBefore": date.UTC().Format(time.RFC3339)}, nil))
+	b.send(eventBridge("aws.health", "AWS Health Event", map[string]any{
+		"eventArn": "arn:aws:health:" + b.group, "service": "EC2", "eventTypeCode": "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_SCHEDULED", "eventTypeCategory": "scheduledChange",
+		"statusCode": "upcoming", "startTime": date.UTC().Format(time.RFC1123), "affectedEntities": []any{map[string]any{"entityValue": retired}, map[string]any{"entityValue": other}},
+	}))
+	b.startedFor(event.ScheduledChange, retired).ends(wfv1.WorkflowSucceeded)
+	b.recycleOf(retired).ends(wfv1.WorkflowSucceeded)
+	if state := b.instanceState(other); state != "running" {
+		t.Errorf("the instance without a scheduled event is %s", state)
 	}
 	b.allowed()
 }

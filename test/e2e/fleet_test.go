@@ -33,7 +33,7 @@ func TestFleetAfterAFailure(t *testing.T) {
 	})
 	template := s.ownTemplate("recycle-fleet", func(w *wfv1.WorkflowTemplate) {
 		for i := range w.Spec.Templates {
-			if c := w.Spec.Templates[i].Container; w.Spec.Templates[i].Name == "fleet" {
+			if c := w.Spec.Templates[i].Container; w.Spec.Templates[i].Name == "run" {
 				c.Args = append(c.Args, "--template="+node)
 			}
 		}
@@ -41,7 +41,7 @@ func TestFleetAfterAFailure(t *testing.T) {
 
 	f := s.submitFrom("workflowtemplate/"+template, "asg="+s.group, "max-wait=1s", "limit=2", "on-failure=continue")
 	f.ends(wfv1.WorkflowFailed)
-	f.says("fleet", fmt.Sprintf("1 of 2 recycle(s) failed, the first of instance %s: drain: 1 pod(s) on node %q still run", failing, s.nodes[failing]))
+	f.says("run", fmt.Sprintf("1 of 2 recycle(s) failed, the first of instance %s: drain: 1 pod(s) on node %q still run", failing, s.nodes[failing]))
 	f.says("finish", "1 node(s) recycled, 0 skipped, 1 failed")
 	order := f.children()
 	if len(order) != 2 || order[0].instance != failing {
@@ -75,7 +75,7 @@ func (s *scenario) triedAgain(id string) {
 	f := s.fleet("asg="+s.group, "limit=1")
 	f.ends(wfv1.WorkflowFailed)
 	f.says("finish", "0 node(s) recycled, 0 skipped, 1 failed")
-	f.says("fleet", "process Launch of Auto Scaling group")
+	f.says("run", "process Launch of Auto Scaling group")
 	if now := f.child(id).get().UID; now == earlier {
 		s.Errorf("workflow recycle-%s is the one from before", id)
 	}
@@ -174,4 +174,31 @@ func (s *scenario) ownTemplate(of string, change func(*wfv1.WorkflowTemplate)) s
 func (s *scenario) launchedAgo(id string, ago time.Duration) {
 	s.Helper()
 	s.must(s.control(s.Context(), http.MethodPatch, "instances/"+id, map[string]any{"launchTime": time.Now().Add(-ago).UTC()}, nil))
+}
+
+// A fleet that is to pause waits after its first node until somebody resumes it, and has no pod meanwhile.
+func TestFleetThatPausesAfterItsFirstNode(t *testing.T) {
+	t.Parallel()
+	s := given(t, "fleet-pause")
+	f := s.fleet("asg="+s.group, "limit=2", "pause-after=1")
+	s.await(5*time.Minute, "the pause", func(ctx) (bool, string, error) {
+		for _, n := range f.get().Status.Nodes {
+			if n.Type == wfv1.NodeTypeSuspend {
+				return n.Phase == wfv1.NodeRunning, string(n.Phase), nil
+			}
+		}
+		return false, "none", nil
+	})
+	first := f.children()
+	if len(first) != 1 || s.instanceState(first[0].instance) != "stopped" {
+		t.Errorf("recycles before the pause: %+v", first)
+	}
+	if out, err := s.command(t.Context(), s.cluster.Argo, "resume", "-n", s.cluster.Namespace, f.name); err != nil {
+		t.Fatalf("argo resume: %v\n%s", err, out)
+	}
+	f.ends(wfv1.WorkflowSucceeded)
+	f.says("finish", "2 node(s) recycled, 0 skipped, 0 failed")
+	if all := f.children(); len(all) != 2 {
+		t.Errorf("recycles in the end: %+v", all)
+	}
 }

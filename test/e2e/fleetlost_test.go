@@ -24,9 +24,9 @@ func TestFleetIsLostAndSubmittedAgain(t *testing.T) {
 	first := s.fleet(parameters...)
 	first.child(old[0]).running("drain")
 
-	lost := first.pod("fleet")
+	lost := first.pod("run")
 	s.must(s.kube.CoreV1().Pods(s.cluster.Namespace).Delete(t.Context(), lost.Name, *metav1.NewDeleteOptions(0)))
-	first.hasSuccessor("fleet", lost)
+	first.hasSuccessor("run", lost)
 	first.press("terminate")
 	first.ends(wfv1.WorkflowFailed)
 	if n := len(first.attempts("finish")); n > 0 {
@@ -37,7 +37,7 @@ func TestFleetIsLostAndSubmittedAgain(t *testing.T) {
 	}
 
 	second := s.fleet(parameters...)
-	second.running("fleet")
+	second.running("run")
 	s.finishes("long")
 	second.ends(wfv1.WorkflowSucceeded)
 	second.says("finish", "1 node(s) recycled, 0 skipped, 0 failed")

@@ -7,10 +7,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,8 +38,9 @@ type suite struct {
 	groups    *autoscaling.Client
 	ec2       *ec2.Client
 	sqs       *sqs.Client
-	policy    iampolicy.Policy
-	eventsUp  func() error // waits until events start recycles
+	policies  map[string]iampolicy.Policy // by service account
+	eventsUp  func() error                // waits until events start recycles
+	sweeping  *sync.Mutex                 // held by a scenario that sweeps, or relies on that no other one does
 }
 
 // shared is set by TestMain before any test runs and not changed after.
@@ -70,6 +71,12 @@ func run(m *testing.M) int {
 	} else {
 		go func() { _ = shared.eventsUp() }()
 		code = m.Run()
+		if code == 0 && flag.Lookup("test.run").Value.String() == "" {
+			if err := shared.usedIsGranted(ctx); err != nil {
+				fmt.Fprintln(os.Stderr, "--- FAIL: what the service accounts use is not what they are granted:\n"+err.Error())
+				code = 1
+			}
+		}
 	}
 	if notUp != nil {
 		if err := sandbox.Down(ctx, sandboxOptions()); err != nil {
@@ -91,7 +98,7 @@ func newSuite(c *sandbox.Cluster) (*suite, error) {
 		return nil, err
 	}
 	config.QPS, config.Burst = 100, 200
-	s := &suite{cluster: c}
+	s := &suite{cluster: c, sweeping: &sync.Mutex{}}
 	binary := rest.CopyConfig(config)
 	binary.AcceptContentTypes, binary.ContentType = runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON, runtime.ContentTypeProtobuf
 	if s.kube, err = kubernetes.NewForConfig(binary); err != nil {
@@ -105,11 +112,7 @@ func newSuite(c *sandbox.Cluster) (*suite, error) {
 			return aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "sandbox"}, nil
 		})}
 	s.groups, s.ec2, s.sqs = autoscaling.NewFromConfig(cfg), ec2.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
-	document, err := os.ReadFile("../../workflows/base/iam-policy.json")
-	if err != nil {
-		return nil, err
-	}
-	if s.policy, err = iampolicy.Parse([]byte(strings.ReplaceAll(string(document), "CLUSTER_NAME", c.ClusterName))); err != nil {
+	if s.policies, err = shippedPolicies(c.ClusterName); err != nil {
 		return nil, err
 	}
 	s.eventsUp = sync.OnceValue(addEvents)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,8 +27,9 @@ func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 	for _, s := range []*scenario{drain, beside} {
 		s.batch(s.ids[0], "long", endless)
 	}
+	swept := launch.onlySweeper()
 
-	detach.configure(setting{"detaching", "30s"}) // for a terminate to come before the instance is out of its group
+	detach.configure(setting{"detaching", "1m"}) // for a terminate to come before the instance is out of its group
 	launch.configure(setting{"launchFailure", "InsufficientInstanceCapacity"})
 	detaching, draining, running, launching := byID(detach), byID(drain), byID(beside), byID(launch)
 	launch.onStandby()
@@ -73,6 +75,7 @@ func TestSweepSettlesWhatTerminatedWorkflowsLeft(t *testing.T) {
 	}
 
 	sweep := launch.sweep()
+	swept()
 	launch.left(sweep, "is back in service")
 	launch.untouched()
 	detach.left(sweep, "is stopped")
@@ -103,6 +106,14 @@ func (s *scenario) sweep(parameters ...string) (left []cli.Left) {
 	r.ends(wfv1.WorkflowSucceeded)
 	s.must(json.Unmarshal([]byte(r.output("sweep", "left")), &left))
 	return left
+}
+
+// onlySweeper waits until no other scenario sweeps: a sweep settles what all have left. The scenario ends that at the latest.
+func (s *scenario) onlySweeper() (done func()) {
+	s.sweeping.Lock()
+	done = sync.OnceFunc(s.sweeping.Unlock)
+	s.Cleanup(done)
+	return done
 }
 
 // left checks what a sweep says of the group's first instance; "" means nothing.

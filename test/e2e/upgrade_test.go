@@ -64,27 +64,29 @@ func TestUpgrade(t *testing.T) {
 	}
 	log := s.paste(page, "argo logs")
 	night.ends(wfv1.WorkflowSucceeded)
-	if want := "3 node(s) recycled, 0 skipped, 0 failed"; !strings.Contains(log, want) || night.message("fleet") != want || night.message("finish") != want {
-		t.Errorf("the fleet says %q and %q, want %q; its log:\n%s", night.message("fleet"), night.message("finish"), want, log)
+	if want := "3 node(s) recycled, 0 skipped, 0 failed"; !strings.Contains(log, want) || night.message("run") != want || night.message("finish") != want {
+		t.Errorf("the fleet says %q and %q, want %q; its log:\n%s", night.message("run"), night.message("finish"), want, log)
 	}
 
 	s.paste(page, "--name upgrade-2")
 	again := recycle{s, s.group + "-2"}
 	again.ends(wfv1.WorkflowSucceeded)
-	again.says("fleet", "0 node(s) recycled")
+	again.says("run", "0 node(s) recycled")
 	s.replaced(old...)
 	s.aQuarterAtATime(night, old)
 	if images := s.images(); len(images) != len(old) || slices.ContainsFunc(images, func(image string) bool { return image != newImage }) {
 		t.Errorf("the images of the newcomers are %v, want %d of %s", images, len(old), newImage)
 	}
 
-	if left := s.paste(page, "no line but the head"); strings.Count(left, "\n") != 1 {
+	if left := s.paste(page, "prints only the header"); strings.Count(left, "\n") != 1 {
 		t.Errorf("nodes are left:\n%s", left)
 	}
 	if nodes := s.paste(page, "custom-columns"); !strings.Contains(nodes, "KUBELET") {
 		t.Errorf("the kubelets' versions:\n%s", nodes)
 	}
+	swept := s.onlySweeper()
 	s.paste(page, "workflowtemplate/recycle-sweep")
+	swept()
 	s.paste(page, "workflowtemplate/recycle-reap")
 	for _, c := range commands(s, page) {
 		if !s.pasted[c] && !strings.Contains(c, "i-0123456789abcdef0") {

@@ -2,17 +2,21 @@ package workflows_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/itchyny/gojq"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
+
+	"github.com/eks-recycle/eks-recycle/test/events"
 )
 
 // sensor is what the tests look at in a Sensor. The module of Argo Events, of which its types are, is too large to link.
@@ -49,7 +53,7 @@ type sensor struct {
 					}
 					Parameters []struct {
 						Dest string
-						Src  struct{ DependencyName string }
+						Src  struct{ DependencyName, DataKey, Value string }
 					}
 				}
 			}
@@ -60,7 +64,6 @@ type sensor struct {
 type dependency struct {
 	Name, EventSourceName string
 	Transform             struct{ JQ string }
-	Filters               struct{ Exprs []struct{ Expr string } }
 }
 
 // podTemplate is what sensors and event sources say of their pods.
@@ -94,46 +97,101 @@ func sensors(t *testing.T) []sensor {
 	return objects[sensor](t, "overlays/example-events", "Sensor")
 }
 
-func TestSensorsCreateWorkflowsOfArgumentsOnly(t *testing.T) {
-	want := map[string][]string{
-		"drain-terminating": {"instance-id", "asg-name", "lifecycle-hook", "lifecycle-token", "lifecycle-began"},
-		"leave-now":         {"instance-id", "noticed-at", "notice"},
-		"recycle-alarm":     {"alarm", "alarm-time", "instance-id", "asg-name"},
-		"recycle-node":      nil,
+// The Sensor decides nothing: it passes the body on to a workflow from on-event.
+func TestTheSensorPassesEventsOn(t *testing.T) {
+	all := sensors(t)
+	if len(all) != 1 || len(all[0].Spec.Triggers) != 3 {
+		t.Fatalf("%d sensors", len(all))
 	}
-	declared := map[string][]string{}
-	for _, wt := range templates(t) {
-		for _, p := range wt.Spec.Arguments.Parameters {
-			declared[wt.Name] = append(declared[wt.Name], p.Name)
+	for _, trigger := range all[0].Spec.Triggers {
+		k := trigger.Template.K8s
+		workflow := k.Source.Resource
+		if k.Operation != "create" || workflow.Kind != "Workflow" || workflow.Metadata.Namespace != "" || workflow.Metadata.GenerateName != "event-" ||
+			workflow.Metadata.Labels["app.kubernetes.io/name"] != "eks-recycle" {
+			t.Errorf("%s: %s of %+v", trigger.Template.Name, k.Operation, workflow)
 		}
-	}
-	for _, s := range sensors(t) {
-		for _, trigger := range s.Spec.Triggers {
-			k := trigger.Template.K8s
-			workflow := k.Source.Resource
-			if k.Operation != "create" || workflow.Kind != "Workflow" || workflow.Metadata.Namespace != "" || workflow.Metadata.GenerateName != "" {
-				t.Errorf("%s: %s of %+v", trigger.Template.Name, k.Operation, workflow)
-			}
-			if workflow.Metadata.Labels["app.kubernetes.io/name"] != "eks-recycle" || !strings.HasSuffix(workflow.Metadata.Name, "-") || k.Parameters[0].Dest != "metadata.name" {
-				t.Errorf("%s: metadata %+v", trigger.Template.Name, workflow.Metadata)
-			}
-			// All that a controller with templateReferencing: Strict lets pass.
-			for field := range workflow.Spec {
-				if field != "workflowTemplateRef" && field != "arguments" {
-					t.Errorf("%s: the workflow has a field %q", trigger.Template.Name, field)
-				}
-			}
-			template, parameters := reference(t, workflow.Spec)
-			if diff := cmp.Diff(want[template], parameters); diff != "" {
-				t.Errorf("%s: parameters of %s (-want +got):\n%s", trigger.Template.Name, template, diff)
-			}
-			for _, name := range parameters {
-				if known := declared[template]; known != nil && !slices.Contains(known, name) {
-					t.Errorf("%s: template %s has no parameter %q", trigger.Template.Name, template, name)
-				}
+		// All that a controller with templateReferencing: Strict lets pass, and the admission policy.
+		for field := range workflow.Spec {
+			if field != "workflowTemplateRef" && field != "arguments" {
+				t.Errorf("%s: the workflow has a field %q", trigger.Template.Name, field)
 			}
 		}
+		if template, parameters := reference(t, workflow.Spec); template != "on-event" || !slices.Equal(parameters, []string{"body", "source"}) {
+			t.Errorf("%s: %s with %v", trigger.Template.Name, template, parameters)
+		}
+		if p := k.Parameters[0]; p.Dest != "spec.arguments.parameters.0.value" || p.Src.DataKey != "body" {
+			t.Errorf("%s: the body is %+v", trigger.Template.Name, p)
+		}
+		if webhook := trigger.Template.Name == "request"; webhook != (len(k.Parameters) == 2 && k.Parameters[1].Src.Value == "webhook") {
+			t.Errorf("%s: its source is %+v", trigger.Template.Name, k.Parameters)
+		}
 	}
+}
+
+// What the transforms make of each fixture, as an event source hands it on: the body arrives as it is, the token of a request does
+// not, and notices are told from the rest.
+func TestTransforms(t *testing.T) {
+	transform := map[string]string{}
+	for _, d := range sensors(t)[0].Spec.Dependencies {
+		transform[d.Name] = d.Transform.JQ
+	}
+	all := append(events.All(t), events.Fixture{Name: "no JSON", Body: []byte("{{workflow.uid}} \"")}, events.Fixture{Name: "a list", Body: []byte("[1]")}, events.Fixture{Name: "no UTF-8", Body: []byte("\xff\xfe")})
+	for _, f := range all {
+		t.Run(f.Name, func(t *testing.T) {
+			dependency, data := "event", map[string]any{"body": f.Body} // of bytes JSON makes base64
+			if f.Webhook {
+				header := map[string]any{"Authorization": []string{"Bearer secret"}}
+				if f.IdempotencyKey != "" {
+					header["Idempotency-Key"] = []string{f.IdempotencyKey, "another"}
+				}
+				dependency, data = "request", map[string]any{"header": header, "body": json.RawMessage(f.Body)}
+			}
+			got := transformed(t, transform[dependency], data)
+			body, err := base64.StdEncoding.DecodeString(got["body"].(string))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Webhook {
+				var want, arrived any
+				if err := errors.Join(json.Unmarshal(f.Message(), &want), json.Unmarshal(body, &arrived)); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(want, arrived); diff != "" || len(got) != 1 {
+					t.Errorf("%v (-want +got):\n%s", got, diff)
+				}
+				return
+			}
+			notice := len(f.Starts) == 1 && f.Starts[0].Kind == "spot-interruption"
+			if string(body) != string(f.Body) || got["size"] != len(got["body"].(string)) || (notice && got["notice"] != true) || (len(f.Starts) > 0 && got["notice"] != notice) {
+				t.Errorf("%v, of %s", got, f.Body)
+			}
+			if other := transformed(t, transform["notice"], data); !cmp.Equal(got, other) {
+				t.Errorf("notices are told otherwise: %v and %v", got, other)
+			}
+		})
+	}
+}
+
+func transformed(t *testing.T, jq string, data any) map[string]any {
+	t.Helper()
+	query, err := gojq.Parse(jq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in any
+	if err := json.Unmarshal(text, &in); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := query.Run(in).Next()
+	got, ok := out.(map[string]any)
+	if !ok {
+		t.Fatalf("the transform makes %v", out)
+	}
+	return got
 }
 
 // reference reads a workflow's template and the names of its arguments.
@@ -181,22 +239,12 @@ func TestTriggersTryAgain(t *testing.T) {
 	}
 }
 
-func TestSensorsTakeEventsOfOneAccountAndRegion(t *testing.T) {
-	for _, s := range sensors(t) {
-		for _, d := range s.Spec.Dependencies {
-			if s.Spec.EventBusName != "eks-recycle" {
-				t.Errorf("%s: bus %q", d.Name, s.Spec.EventBusName)
-			}
-			if d.EventSourceName == "eks-recycle-webhook" {
-				continue
-			}
-			if e := d.Filters.Exprs[0].Expr; !strings.HasPrefix(e, `account == "111122223333" && `) || !strings.Contains(e, `region == "eu-central-1"`) {
-				t.Errorf("%s: takes events with %s", d.Name, e)
-			}
-		}
-	}
+func TestSettingsReachTheirPlaces(t *testing.T) {
 	if rendered := render(t, "overlays/example-events"); bytes.Contains(rendered, []byte("from the settings")) || bytes.Contains(rendered, []byte("local-config")) {
 		t.Errorf("a setting does not reach its place:\n%s", rendered)
+	}
+	if settings := objects[corev1.ConfigMap](t, "overlays/example-events", "ConfigMap"); len(settings) != 1 || settings[0].Data["account"] != "111122223333" || settings[0].Data["lifecycle-hook"] != "eks-recycle" {
+		t.Errorf("settings that the workflows read: %v", settings)
 	}
 }
 
@@ -204,7 +252,7 @@ func TestSensorsTakeEventsOfOneAccountAndRegion(t *testing.T) {
 func TestEventsWantTheirSettings(t *testing.T) {
 	settings := string(read(t, "overlays", "example-events", "settings.yaml"))
 	tests := map[string]string{"no ConfigMap": ""}
-	for _, key := range []string{"account", "region", "queue", "queue-account", "role-arn"} {
+	for _, key := range []string{"region", "queue", "queue-account"} {
 		tests["no "+key] = regexp.MustCompile(`(?m)^  `+key+`: .*\n`).ReplaceAllString(settings, "")
 	}
 	for name, given := range tests {
@@ -228,30 +276,6 @@ func TestEventsWantTheirSettings(t *testing.T) {
 				t.Error("it renders")
 			}
 		})
-	}
-}
-
-func TestWebhookTakesTheParametersOfARecycle(t *testing.T) {
-	var want, got []string
-	for _, p := range recycleNode(t).Spec.Arguments.Parameters {
-		// A fleet's own, for its own recycles.
-		if p.Name != "fleet" {
-			want = append(want, p.Name)
-		}
-	}
-	for _, s := range sensors(t) {
-		if s.Metadata.Name != "eks-recycle-webhook" {
-			continue
-		}
-		list := regexp.MustCompile(`(?s)IN\((.*?)\)`).FindStringSubmatch(s.Spec.Dependencies[0].Transform.JQ)
-		for _, m := range regexp.MustCompile(`"([a-z-]+)"`).FindAllStringSubmatch(list[1], -1) {
-			got = append(got, m[1])
-		}
-	}
-	slices.Sort(want)
-	slices.Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("parameters that a request may set (-want +got):\n%s", diff)
 	}
 }
 

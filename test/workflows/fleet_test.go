@@ -14,7 +14,7 @@ import (
 // fleetStep is the step of recycle-fleet that waits, and its poll window.
 func fleetStep(t *testing.T) (step *v1alpha1.Template, window time.Duration) {
 	t.Helper()
-	step = parse(t, read(t, "base", "recycle-fleet.yaml"))[0].GetTemplateByName("fleet")
+	step = template(t, "recycle-fleet").GetTemplateByName("run")
 	for _, arg := range step.Container.Args {
 		if text, found := strings.CutPrefix(arg, "--poll-window="); found {
 			var err error
@@ -63,15 +63,15 @@ func TestFleetsWorkflowStaysSmall(t *testing.T) {
 func fleetWorkflow(t *testing.T, attempts int) []byte {
 	t.Helper()
 	const name = "recycle-fleet-x7k2p"
-	template := parse(t, read(t, "base", "recycle-fleet.yaml"))[0]
+	template := *template(t, "recycle-fleet")
 	w := &v1alpha1.Workflow{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: template.Namespace}}
 	w.Spec.WorkflowTemplateRef = &v1alpha1.WorkflowTemplateRef{Name: template.Name}
 	w.Status.StoredWorkflowSpec = &template.Spec
 	w.Status.TaskResultsCompletionStatus, w.Status.Nodes = map[string]bool{}, v1alpha1.Nodes{}
-	retry := v1alpha1.NodeStatus{ID: name, Name: name, DisplayName: name, Type: v1alpha1.NodeTypeRetry, TemplateName: "fleet", TemplateScope: "local/" + name, Phase: v1alpha1.NodeRunning}
+	retry := v1alpha1.NodeStatus{ID: name, Name: name, DisplayName: name, Type: v1alpha1.NodeTypeRetry, TemplateName: "run", TemplateScope: "local/" + name, Phase: v1alpha1.NodeRunning}
 	began := time.Date(2026, 1, 31, 22, 0, 0, 0, time.UTC)
 	for i := range attempts {
-		n := attemptOf(template.GetTemplateByName("fleet"), name, i, began)
+		n := attemptOf(template.GetTemplateByName("run"), name, i, began)
 		w.Status.Nodes[n.ID], w.Status.TaskResultsCompletionStatus[n.ID] = n, true
 		retry.Children = append(retry.Children, n.ID)
 	}

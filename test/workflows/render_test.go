@@ -18,7 +18,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestRender(t *testing.T) {
-	for _, folder := range kustomizations() {
+	for _, folder := range append(kustomizations(), "overlays/another-cluster") {
 		t.Run(folder, func(t *testing.T) {
 			got := render(t, folder)
 			golden := filepath.Join("testdata", filepath.Base(folder)+".yaml")
@@ -64,7 +64,7 @@ func TestImagesReachesTheTemplate(t *testing.T) {
 // The bindings must follow the service account when a user chooses another namespace.
 func TestAnotherNamespace(t *testing.T) {
 	disk := filesys.MakeFsInMemory()
-	for _, file := range append(manifests(t), "base/kustomization.yaml", "base/kustomizeconfig.yaml") {
+	for _, file := range append(manifests(t), "base/kustomization.yaml", "base/kustomizeconfig.yaml", "base/accounts/kustomization.yaml") {
 		if err := disk.WriteFile(file, read(t, file)); err != nil {
 			t.Fatal(err)
 		}

@@ -48,3 +48,19 @@ func TestRetryExpression(t *testing.T) {
 		}
 	}
 }
+
+// Windows double from 20 minutes to a day, so that 14 days take 20 attempts: the rest is for lost
+// pods. More would keep a step for hours whose pod can never be made, as each attempt then takes some seconds.
+func TestRetriesAreFew(t *testing.T) {
+	for _, wt := range templates(t) {
+		for _, template := range wt.Spec.Templates {
+			most := 100
+			if wt.Name == "recycle-fleet" { // whose windows are half a day from the first
+				most = 240
+			}
+			if r := template.RetryStrategy; r != nil && (r.Limit.IntValue() < 3 || r.Limit.IntValue() > most) {
+				t.Errorf("%s/%s is tried %s times", wt.Name, template.Name, r.Limit)
+			}
+		}
+	}
+}

@@ -74,7 +74,19 @@ func parse(t *testing.T, manifests []byte) []v1alpha1.WorkflowTemplate {
 
 func recycleNode(t *testing.T) *v1alpha1.WorkflowTemplate {
 	t.Helper()
-	return &parse(t, read(t, "base", "recycle-node.yaml"))[0]
+	return template(t, "recycle-node")
+}
+
+// template is one of the base's, as it is rendered.
+func template(t *testing.T, name string) *v1alpha1.WorkflowTemplate {
+	t.Helper()
+	for _, wt := range templates(t) {
+		if wt.Name == name {
+			return &wt
+		}
+	}
+	t.Fatalf("the base has no WorkflowTemplate %s", name)
+	return nil
 }
 
 // templates are all that the base ships.

@@ -177,7 +177,7 @@ func (c Config) withDefaults() Config {
 		c.RefreshPatience = time.Hour
 	}
 	if c.TokenGroups == nil {
-		c.TokenGroups = []string{"eks-recycle:step"}
+		c.TokenGroups = []string{"eks-recycle"}
 	}
 	if c.SecretKeys == nil {
 		c.SecretKeys = map[string]string{"sandbox": "sandbox"}

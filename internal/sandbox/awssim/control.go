@@ -37,6 +37,7 @@ func (s *Sim) controlRoutes() *http.ServeMux {
 	mux.HandleFunc("POST /_sim/instances/{id}/rebalance-recommendation", func(w http.ResponseWriter, r *http.Request) {
 		finish(w, s.RecommendRebalance(r.PathValue("id")))
 	})
+	mux.HandleFunc("POST /_sim/instances/{id}/scheduled-event", s.postScheduledEvent)
 	mux.HandleFunc("POST /_sim/alarms", s.postAlarm)
 	mux.HandleFunc("POST /_sim/events", s.postEvent)
 	mux.HandleFunc("PUT /_sim/stacks/{name}", s.putStack)
@@ -118,6 +119,15 @@ func (s *Sim) postInstance(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"instanceId": id})
+}
+
+func (s *Sim) postScheduledEvent(w http.ResponseWriter, r *http.Request) {
+	var e ScheduledEvent
+	if err := readJSON(w, r, &e); err != nil {
+		refuse(w, err)
+		return
+	}
+	finish(w, s.ScheduleEvent(r.PathValue("id"), e))
 }
 
 func (s *Sim) patchInstance(w http.ResponseWriter, r *http.Request) {

@@ -49,6 +49,8 @@
 //	POST   /_sim/instances/{id}/spot-interruption         warns now, and takes the spot instance after spotNotice
 //	POST   /_sim/instances/{id}/rebalance-recommendation  says that a spot instance is at risk; a group
 //	                                         with Capacity Rebalancing replaces it
+//	POST   /_sim/instances/{id}/scheduled-event           {"code":"instance-retirement","description":"…","notBefore":"…"}: what
+//	                                         DescribeInstanceStatus shows then; [Completed] before the description ends it
 //	POST   /_sim/alarms                      {"name":"hot","state":"ALARM","previousState":"OK","instanceId":"i-…","via":"eventbridge"};
 //	                                         or "asgName"; "via":"sns" or "sns-raw" with "queue" and perhaps "topicArn"; "time"
 //	POST   /_sim/events                      an event of EventBridge, put on the bus as it is; answers with what the rules did with it

@@ -138,11 +138,12 @@ func (s *Sim) describeInstances(r *request) (any, error) {
 }
 
 type statusXML struct {
-	InstanceID string   `xml:"instanceId"`
-	Zone       string   `xml:"availabilityZone"`
-	State      stateXML `xml:"instanceState"`
-	System     string   `xml:"systemStatus>status"`
-	Instance   string   `xml:"instanceStatus>status"`
+	InstanceID string                   `xml:"instanceId"`
+	Zone       string                   `xml:"availabilityZone"`
+	Events     items[scheduledEventXML] `xml:"eventsSet"`
+	State      stateXML                 `xml:"instanceState"`
+	System     string                   `xml:"systemStatus>status"`
+	Instance   string                   `xml:"instanceStatus>status"`
 }
 
 type describeStatusResult struct {
@@ -171,6 +172,6 @@ func (s *Sim) describeInstanceStatus(r *request) (any, error) {
 		if inst.state == ec2Running {
 			status = "ok"
 		}
-		return statusXML{inst.id, inst.zone, stateOf(inst.state), status, status}
+		return statusXML{inst.id, inst.zone, itemList(inst.scheduled, scheduledXML), stateOf(inst.state), status, status}
 	})}, nil
 }

@@ -35,7 +35,7 @@ const (
 	CauseSpot        = "spot"         // EC2 took a spot instance back
 )
 
-// Event is one change of state, whoever caused it. Call and AccessKey are
+// Event is one change of state, by a call or by the simulator. Call and AccessKey are
 // those of the call that began it, also where the change comes later, as
 // Standby after EnteringStandby; empty where the group acted by itself.
 type Event struct {

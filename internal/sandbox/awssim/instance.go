@@ -34,8 +34,9 @@ type instance struct {
 	volumes          []volume // the root first
 	noTermination    bool     // attribute disableApiTermination
 	noStop           bool     // attribute disableApiStop
-	origin           origin   // of its state
-	forgotten        bool     // terminated so long ago that EC2 shows it no more
+	scheduled        []ScheduledEvent
+	origin           origin // of its state
+	forgotten        bool   // terminated so long ago that EC2 shows it no more
 
 	member *member // nil: in no group
 	home   string  // the group that launched it, whose settings it keeps; "": none

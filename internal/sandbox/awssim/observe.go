@@ -16,8 +16,8 @@ type Change struct {
 // brought them about: nobody, an observer neither, ever sees a group between
 // the two halves of one call.
 //
-// The function runs under the simulator's lock, in the goroutine of whoever
-// made the call or of the simulator's own clock. It must not call the Sim, nor
+// The function runs under the simulator's lock, in the goroutine of the
+// caller or of the simulator's own clock. It must not call the Sim, nor
 // wait for anyone who does; the methods of Change are there for it to read.
 func (s *Sim) Observe(observer func(Change)) {
 	s.mu.Lock()

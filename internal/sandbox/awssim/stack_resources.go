@@ -31,12 +31,13 @@ func (l *stackLoader) resource(id string) (map[string]string, error) {
 		}
 	}
 	create := map[string]func(string, map[string]any) (map[string]string, error){
-		"AWS::SQS::Queue":                 l.makeQueue,
-		"AWS::SQS::QueuePolicy":           l.makeQueuePolicy,
-		"AWS::Events::Rule":               l.makeRule,
-		"AWS::AutoScaling::LifecycleHook": l.makeHook,
-		"AWS::IAM::ManagedPolicy":         l.makePolicy,
-		"AWS::IAM::Role":                  l.makeRole,
+		"AWS::SQS::Queue":                  l.makeQueue,
+		"AWS::SQS::QueuePolicy":            l.makeQueuePolicy,
+		"AWS::Events::Rule":                l.makeRule,
+		"AWS::AutoScaling::LifecycleHook":  l.makeHook,
+		"AWS::IAM::ManagedPolicy":          l.makePolicy,
+		"AWS::IAM::Role":                   l.makeRole,
+		"AWS::EKS::PodIdentityAssociation": l.makeAssociation,
 	}[r.Type]
 	if create == nil {
 		return nil, fmt.Errorf("resource %q: the simulator makes no %s", id, r.Type)
@@ -175,4 +176,19 @@ func (l *stackLoader) makeRole(id string, props map[string]any) (map[string]stri
 	l.stack.Policies[id] = text(props, "AssumeRolePolicyDocument")
 	name := l.stack.Name + "-" + id
 	return map[string]string{refAttribute: name, "Arn": l.sim.iamARN("role/" + name)}, nil
+}
+
+// makeAssociation takes one as EKS would, and nothing follows from it: no caller
+// has a role here.
+func (l *stackLoader) makeAssociation(id string, props map[string]any) (map[string]string, error) {
+	names := []string{"ClusterName", "Namespace", "ServiceAccount", "RoleArn"}
+	if err := only(props, names...); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if text(props, name) == "" {
+			return nil, fmt.Errorf("property %s is missing", name)
+		}
+	}
+	return map[string]string{refAttribute: l.stack.Name + "-" + id, "AssociationId": "a-" + id}, nil
 }

@@ -49,6 +49,8 @@ func TestShippedTemplate(t *testing.T) {
 			"QueueName": "eks-recycle", "QueueArn": "arn:aws:sqs:eu-central-1:000000000000:eks-recycle", "DeadLettersName": "eks-recycle-dead",
 			"EventSourcePolicyArn": "arn:aws:iam::000000000000:policy/eks-recycle-events-EventSourcePolicy",
 			"EventSourceRoleArn":   "arn:aws:iam::000000000000:role/eks-recycle-events-EventSourceRole",
+			"DispatcherPolicyArn":  "arn:aws:iam::000000000000:policy/eks-recycle-events-DispatcherPolicy",
+			"DispatcherRoleArn":    "arn:aws:iam::000000000000:role/eks-recycle-events-DispatcherRole",
 		}
 		if diff := cmp.Diff(want, stack.Outputs); diff != "" {
 			w.Error(diff)
@@ -64,18 +66,37 @@ func TestShippedTemplate(t *testing.T) {
 		hook := hooks.LifecycleHooks[0]
 		w.want(*hook.LifecycleHookName+" "+*hook.LifecycleTransition+" "+*hook.DefaultResult, "eks-recycle autoscaling:EC2_INSTANCE_TERMINATING CONTINUE", "hook")
 		w.want(*hook.HeartbeatTimeout, 3600, "heartbeat timeout")
-		trust := object(w.T, stack.Policies["EventSourceRole"])
-		statements, _ := trust["Statement"].([]any)
-		statement, _ := statements[0].(map[string]any)
-		w.want(statement["Condition"], "map[StringEquals:map[oidc.example/id/A:aud:sts.amazonaws.com oidc.example/id/A:sub:system:serviceaccount:eks-recycle:eks-recycle-sqs]]", "who may take the role")
+		for role, account := range map[string]string{"EventSourceRole": "eks-recycle-sqs", "DispatcherRole": "eks-recycle-events"} {
+			w.want(condition(w.T, stack.Policies[role]), "map[StringEquals:map[oidc.example/id/A:aud:sts.amazonaws.com oidc.example/id/A:sub:system:serviceaccount:eks-recycle:"+account+"]]", "who may take the "+role)
+			w.want(stack.Resources[strings.Replace(role, "Role", "Association", 1)], "", "association of "+role)
+		}
+		pods := w.stack(map[string]string{"ClusterName": "prod", "Namespace": "nodes"})
+		for role, account := range map[string]string{"EventSourceRole": "eks-recycle-sqs", "DispatcherRole": "eks-recycle-events"} {
+			w.want(condition(w.T, pods.Policies[role]), "map[StringEquals:map[aws:RequestTag/eks-cluster-arn:arn:aws:eks:eu-central-1:000000000000:cluster/prod aws:RequestTag/kubernetes-namespace:nodes aws:RequestTag/kubernetes-service-account:"+account+"]]", "who may take the "+role)
+			w.want(pods.Resources[strings.Replace(role, "Role", "Association", 1)], "eks-recycle-events-"+strings.Replace(role, "Role", "Association", 1), "association of "+role)
+		}
+		// A pod whose service account has an association takes a role that trusts EKS, or none at all.
+		both := w.stack(map[string]string{"ClusterName": "prod", "OidcProvider": "oidc.example/id/A"})
+		for _, role := range []string{"EventSourceRole", "DispatcherRole"} {
+			w.want(strings.Contains(both.Policies[role], "AssumeRoleWithWebIdentity"), true, "the provider counts for "+role)
+			w.want(both.Resources[strings.Replace(role, "Role", "Association", 1)], "", "association beside the provider, of "+role)
+		}
 
 		again := w.stack(map[string]string{"GroupName": "workers", "MaxReceiveCount": "2"})
-		w.want(again.Outputs["EventSourceRoleArn"], "", "role without a provider")
+		w.want(again.Outputs["EventSourceRoleArn"], "", "role without cluster and provider")
 		out, err = w.sqs.GetQueueAttributes(w.ctx, &sqs.GetQueueAttributesInput{QueueUrl: url.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{"RedrivePolicy"}})
 		w.ok(err)
 		w.want(strings.Contains(out.Attributes["RedrivePolicy"], `"maxReceiveCount":"2"`), true, "what the second load changes")
-		w.want(len(slices.Collect(maps.Keys(again.Resources))), 9, "resources")
+		w.want(len(slices.Collect(maps.Keys(again.Resources))), 11, "resources")
 	})
+}
+
+// condition is that of a role's only statement of trust.
+func condition(t *testing.T, policy string) any {
+	t.Helper()
+	statements, _ := object(t, policy)["Statement"].([]any)
+	statement, _ := statements[0].(map[string]any)
+	return statement["Condition"]
 }
 
 // Each event as AWS documents it, and what lies just beside.
@@ -105,6 +126,9 @@ func TestShippedRules(t *testing.T) {
 		{"a spot interruption that somebody made up", event("ec2", warning, `{"instance-id":"i-1234567890abcdef0","instance-action":"terminate"}`), ""},
 		{"a rebalance recommendation", event("aws.ec2", advice, `{"instance-id":"i-1234567890abcdef0"}`), "RebalanceRecommendation"},
 		{"a change of an instance's state", event("aws.ec2", "EC2 Instance State-change Notification", `{"instance-id":"i-1234567890abcdef0","state":"running"}`), ""},
+		{"a scheduled change", event("aws.health", "AWS Health Event", `{"service":"EC2","eventTypeCategory":"scheduledChange"}`), "ScheduledChange"},
+		{"a scheduled change of another service", event("aws.health", "AWS Health Event", `{"service":"RDS","eventTypeCategory":"scheduledChange"}`), ""},
+		{"an issue", event("aws.health", "AWS Health Event", `{"service":"EC2","eventTypeCategory":"issue"}`), ""},
 		{"an alarm", event("aws.cloudwatch", alarm, hot), "AlarmRaised"},
 		{"an alarm that was short of data before", event("aws.cloudwatch", alarm, strings.Replace(hot, `"OK"`, `"INSUFFICIENT_DATA"`, 1)), "AlarmRaised"},
 		{"an alarm that is over", event("aws.cloudwatch", alarm, strings.NewReplacer(`"OK"`, `"ALARM"`, `"ALARM"`, `"OK"`).Replace(hot)), ""},

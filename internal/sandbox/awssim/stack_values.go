@@ -96,6 +96,15 @@ func (l *stackLoader) function(node *yaml.Node) (any, error) {
 		}
 		b, err := l.value(node.Content[1])
 		return fmt.Sprint(a) == fmt.Sprint(b), err
+	case "!Condition":
+		return l.condition(node.Value)
+	case "!Or":
+		for _, one := range node.Content {
+			if v, err := l.value(one); err != nil || v == any(true) {
+				return v, err
+			}
+		}
+		return false, nil
 	case "!Not":
 		if len(node.Content) != 1 {
 			return nil, fmt.Errorf("line %d: !Not takes one", node.Line)

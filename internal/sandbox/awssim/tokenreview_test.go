@@ -70,7 +70,7 @@ func TestTokenReview(t *testing.T) {
 				w.want(review.Status.Authenticated, c.user != "", "authenticated")
 				w.want(review.Status.User.Username, c.user, "user")
 				if c.user != "" {
-					w.want(review.Status.User.Groups, []string{"eks-recycle:step"}, "groups")
+					w.want(review.Status.User.Groups, []string{"eks-recycle"}, "groups")
 				}
 				if !strings.Contains(review.Status.Error, c.fault) {
 					w.Errorf("error is %q, want %q", review.Status.Error, c.fault)
