@@ -96,22 +96,21 @@ func (all objects) text() []byte {
 
 // Manifests are what the example overlays apply, with the image of one version.
 type Manifests struct {
-	base, events, monitoring objects
+	base, events, monitoring, report objects
 }
 
-// Render renders the example overlays. The objects of events and of monitoring are those that their overlays have more than the
-// first.
+// Render renders the example overlays. The objects of the others are those that the first lacks or has otherwise.
 func Render(root, version string) (m Manifests, err error) {
 	if m.base, err = render(root, "example", version); err != nil {
 		return m, err
 	}
-	for overlay, more := range map[string]*objects{"example-events": &m.events, "example-monitoring": &m.monitoring} {
+	for overlay, more := range map[string]*objects{"example-events": &m.events, "example-monitoring": &m.monitoring, "example-report": &m.report} {
 		all, err := render(root, overlay, version)
 		if err != nil {
 			return m, err
 		}
 		*more = slices.DeleteFunc(all, func(o object) bool {
-			return slices.ContainsFunc(m.base, func(b object) bool { return b.id == o.id })
+			return slices.ContainsFunc(m.base, func(b object) bool { return b.id == o.id && bytes.Equal(b.yaml, o.yaml) })
 		})
 	}
 	return m, nil
@@ -159,7 +158,7 @@ func chartFiles(root, number, version string, m Manifests) (map[string][]byte, e
 	if files["Chart.yaml"], err = yaml.Marshal(chart); err != nil {
 		return nil, fmt.Errorf("writing Chart.yaml: %w", err)
 	}
-	for folder, all := range map[string]objects{"base": m.base, "events": m.events, "monitoring": m.monitoring} {
+	for folder, all := range map[string]objects{"base": m.base, "events": m.events, "monitoring": m.monitoring, "report": m.report} {
 		for _, o := range all {
 			settings := strings.HasPrefix(o.file, "configmap-") && folder != "monitoring"
 			if !strings.HasPrefix(o.file, "namespace-") && !settings {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,17 +73,10 @@ func TestAFleetStoresItsReport(t *testing.T) {
 	}
 }
 
-// withReport is recycle-fleet as the base with the component report has it.
+// withReport is recycle-fleet as the example with reports has it.
 func (s *scenario) withReport() (wt wfv1.WorkflowTemplate) {
 	s.Helper()
-	root, err := filepath.Abs("../../workflows")
-	s.must(err)
-	disk := filesys.MakeFsOnDisk()
-	dir := s.TempDir()
-	relative, err := filepath.Rel(dir, root)
-	s.must(err)
-	s.must(disk.WriteFile(filepath.Join(dir, "kustomization.yaml"), fmt.Appendf(nil, "resources: [%s/base]\ncomponents: [%s/components/report]\n", relative, relative)))
-	rendered, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, dir)
+	rendered, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../../workflows/overlays/example-report")
 	s.must(err)
 	for _, r := range rendered.Resources() {
 		if r.GetKind() == "WorkflowTemplate" && r.GetName() == "recycle-fleet" {

@@ -223,7 +223,12 @@ func TestChartIsTheExample(t *testing.T) {
 	for name, c := range map[string]struct {
 		overlay string
 		values  []string
-	}{"without events": {"example", nil}, "with events": {"example-events", events}, "with monitoring": {"example-monitoring", []string{"--set", "monitoring.enabled=true"}}} {
+	}{
+		"without events":  {"example", nil},
+		"with events":     {"example-events", events},
+		"with monitoring": {"example-monitoring", []string{"--set", "monitoring.enabled=true"}},
+		"with reports":    {"example-report", []string{"--set", "report.enabled=true"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			want, got := overlay(t, c.overlay), rendered(t, file, c.values...)
 			delete(want, "Namespace/eks-recycle") // Helm makes it
