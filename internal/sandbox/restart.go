@@ -2,10 +2,12 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/hint"
@@ -53,6 +55,36 @@ func Away(d time.Duration) func(context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// Pause halts programs of the sandbox until resume, so that they take nothing from what is measured.
+func (c *Cluster) Pause(programs ...string) (resume func() error, err error) {
+	return pause(c.layout.processes(), programs)
+}
+
+func pause(set proc.Set, programs []string) (resume func() error, err error) {
+	records, err := set.List()
+	if err != nil {
+		return nil, err
+	}
+	var halted []proc.Record
+	resume = func() (err error) {
+		for _, r := range halted {
+			err = errors.Join(err, syscall.Kill(r.PID, syscall.SIGCONT))
+		}
+		return err
+	}
+	for _, program := range programs {
+		i := slices.IndexFunc(records, func(r proc.Record) bool { return r.Name == program && r.Alive() })
+		if i < 0 {
+			return nil, errors.Join(fmt.Errorf("pausing %q: it does not run", program), resume())
+		}
+		if err := syscall.Kill(records[i].PID, syscall.SIGSTOP); err != nil {
+			return nil, errors.Join(fmt.Errorf("pausing %q: %w", program, err), resume())
+		}
+		halted = append(halted, records[i])
+	}
+	return resume, nil
 }
 
 func (s sandbox) restart(ctx context.Context, set proc.Set, c component, while func(context.Context) error) error {

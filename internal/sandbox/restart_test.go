@@ -3,9 +3,12 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/proc"
 	"github.com/eks-recycle/eks-recycle/internal/sandbox/progress"
@@ -55,6 +58,53 @@ func TestRestart(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestPause(t *testing.T) {
+	dir := t.TempDir()
+	set := proc.Set{Records: filepath.Join(dir, "processes"), Logs: filepath.Join(dir, "logs")}
+	for _, name := range []string{"one", "other"} {
+		if _, err := set.Start(proc.Process{Name: name, Path: "/bin/sleep", Args: []string{"1000"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = sandbox{progress: func(progress.Line) {}}.stopProcesses(context.Background(), set) })
+	states := func() (all string) {
+		records, err := set.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.PID))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, after, _ := strings.Cut(string(status), "State:")
+			all += r.Name + " " + strings.Fields(after)[0] + " "
+		}
+		return all
+	}
+	await := func(want string) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); states() != want; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the programs are %q, want %q", states(), want)
+			}
+		}
+	}
+	resume, err := pause(set, []string{"other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	await("one S other T ")
+	if _, err := pause(set, []string{"one", "third"}); err == nil {
+		t.Error("a program that does not run can be paused")
+	}
+	await("one S other T ")
+	if err := resume(); err != nil {
+		t.Fatal(err)
+	}
+	await("one S other S ")
 }
 
 func TestRestartRefusesWhatWouldNotComeBackAsItWas(t *testing.T) {

@@ -41,9 +41,11 @@ type loaded struct {
 	groups   *autoscaling.Client
 	env      []string
 	node, id string // that is drained
+	resume   func() error
 }
 
 func (l *loaded) close() {
+	_ = l.resume()
 	_ = l.server.Close()
 	l.sim.Close()
 }
@@ -58,7 +60,7 @@ func load(ctx context.Context, cluster *sandbox.Cluster, s sizes) (*loaded, erro
 	if err != nil {
 		return nil, err
 	}
-	l := &loaded{cluster: cluster, client: client}
+	l := &loaded{cluster: cluster, client: client, resume: func() error { return nil }}
 	settings := awssim.DefaultConfig()
 	settings.Region, settings.AccountID, settings.ClusterName, settings.ClusterVersion, settings.Kubernetes = region, "000000000000", cluster.ClusterName, "1.36", client
 	settings.MarkNodesReady, settings.NodeNaming, settings.NoCallLog = true, awssim.NamingResource, true
@@ -178,6 +180,11 @@ func (l *loaded) fill(ctx context.Context, nodes []string, pods int) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+	resume, err := l.cluster.Pause("kube-controller-manager", "kube-scheduler", "kwok") // each would read all pods
+	if err != nil {
+		return err
+	}
+	l.resume = resume
 	type place struct{ name, node, app string }
 	var all []place
 	for i := range drainedPods {
@@ -188,7 +195,7 @@ func (l *loaded) fill(ctx context.Context, nodes []string, pods int) error {
 		all = append(all, place{fmt.Sprintf("service-%d", i), others[i%len(others)], "service"})
 	}
 	began := time.Now()
-	err := each(ctx, all, func(ctx context.Context, p place) error {
+	err = each(ctx, all, func(ctx context.Context, p place) error {
 		no := false
 		restart := corev1.RestartPolicyAlways
 		if p.app == "batch" {
