@@ -77,7 +77,7 @@ func wholeRecycle(ctx context.Context, cluster *sandbox.Cluster) error {
 	for _, name := range []string{"standby", "taint", "drain", "evict", "retire", "settle"} {
 		row("step "+name, steps[name])
 	}
-	row("from the making of a pod to the start of its step", starting)
+	row("from creating a pod to starting its step", starting)
 	row("from the end of a step to the end of its pod", ending)
 	row("between two pods", whole-starting-running-ending)
 	fmt.Println()
