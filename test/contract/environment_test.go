@@ -28,7 +28,7 @@ func fromEnvironment(ctx context.Context, getenv func(string) string) (account, 
 
 var errNo = errors.New("not begun: the answer was not yes")
 
-// askOnTerminal asks whoever sits there: standard input is not that of a test.
+// askOnTerminal asks for confirmation on the terminal. It does not use standard input, which go test replaces.
 func askOnTerminal(question string, answered bool) error {
 	if answered {
 		fmt.Fprint(os.Stderr, question)

@@ -164,7 +164,7 @@ var warningsMadeIn = map[string]string{
 	"note":        "asg.surplus",
 	"unknown":     "asg.CheckProtection",
 	"err.Error()": "", // an error: it has its row
-	"text":        "", // warnOf's, which is looked at where it is called
+	"text":        "", // a parameter of warnOf: this test checks the callers of warnOf instead
 }
 
 // endsWell are errors that no user gets to read as one: the steps that need no Node say it and end well, and volumes that stay are
