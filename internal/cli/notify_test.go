@@ -152,13 +152,13 @@ func TestFleetWithAGate(t *testing.T) {
 			}
 			return http.StatusOK
 		})
-		flags := []string{"--asg", group, "--limit", "2", "--gate-url", "https://health.example/", "--gate-for", "5m", "--notify-url", "https://hooks.example"}
+		flags := []string{"--asg", group, "--limit", "3", "--gate-url", "https://health.example/", "--gate-for", "5m", "--notify-url", "https://hooks.example"}
 		window, _ := a.fleet(w.Context(), "fleet-1", append(flags, "--poll-window", "30m")...)
-		if took := time.Since(began).Round(time.Minute); window.code != 0 || len(a.order) != 2 || took < 75*time.Minute || took > 78*time.Minute {
+		if took := time.Since(began).Round(time.Minute); window.code != 0 || len(a.order) != 3 || took < 90*time.Minute || took > 94*time.Minute {
 			w.Errorf("exit %d after %s, begun %v\n%s", window.code, took, a.order, window.stderr)
 		}
 		o := a.stepAs(w.Context(), "fleet-1", "fleet", append(flags, "--workflow-name", "eks-recycle/fleet-1", "--finish", "--workflow-status", "Succeeded")...)
-		if got := reasons(told); o.code != 0 || !slices.Equal(got, []string{"FleetEnded"}) || !strings.Contains(told[0].Text, "2 node(s) recycled") {
+		if got := reasons(told); o.code != 0 || !slices.Equal(got, []string{"FleetEnded"}) || !strings.Contains(told[0].Text, "3 node(s) recycled") {
 			w.Errorf("exit %d, told %+v", o.code, told)
 		}
 		if bad := a.stepAs(w.Context(), "fleet-1", "fleet", "--asg", group, "--gate-url", "health.example"); bad.code != 2 || !strings.Contains(bad.stderr, "--gate-url must be a URL") {

@@ -231,6 +231,7 @@ func (f *run) start(ctx context.Context, c Candidate, again *recheck) (because s
 		return "", err
 	case started:
 		f.started[c.InstanceID], f.children = child, append(f.children, child)
+		f.Gate.Again() // what the gate said before this node tells nothing of after it
 		f.report.Change("workflow %s: created, for instance %s (node %s): %s", child.Name, c.InstanceID, c.NodeName, c.because())
 		f.log.InfoContext(ctx, "recycle started", "workflow", child.Name, "node", c.NodeName, "instance", c.InstanceID, "asg", c.ASGName, "because", c.because())
 	}

@@ -64,6 +64,13 @@ func (g *Gate) Closed(ctx context.Context) (because string) {
 	return ""
 }
 
+// Again closes the gate until it has been good for as long as For says from the next question on. A nil Gate has nothing to close.
+func (g *Gate) Again() {
+	if g != nil {
+		g.good = time.Time{}
+	}
+}
+
 // bad says what is wrong, or "". What cannot be asked is not good.
 func (g *Gate) bad(ctx context.Context) string {
 	if g.URL != "" {
